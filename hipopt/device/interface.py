@@ -1,0 +1,128 @@
+"""What the judge asks of a device: compile a capsule, open a session, launch, read back.
+
+A device runs candidates in disposable child processes of ours. Bad kernels come back as values
+(`CompileFailure`, `Fault`); exceptions (`DeviceError`) mean that our side failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from numpy.typing import NDArray
+
+from hipopt.records import Record, Resources, Scalar, Verdict
+from hipopt.source.capsule import Capsule
+
+DeviceName = Literal["cpu", "amd", "nvidia"]
+
+
+class DeviceDescription(Record, frozen=True, kw_only=True):
+    """What a device is, for records and prompts."""
+
+    kind: DeviceName
+    name: str
+    """As the vendor names it, e.g. the CPU's model."""
+    arch: str
+    """E.g. `gfx942`; `x86_64` for the emulator."""
+    wave_size: int
+    toolchain: str
+    """The compiler with its version."""
+    emulated: bool
+    """True: times are CPU time of the emulator and say nothing about a GPU."""
+
+
+class Parameter(Record, frozen=True, kw_only=True):
+    """One kernel argument as the compiled code has it."""
+
+    is_pointer: bool
+    size: int
+    """Bytes of the argument itself (8 for a pointer)."""
+
+
+class CodeObject(Record, frozen=True, kw_only=True):
+    """A compiled kernel, ready to be opened."""
+
+    path: Path
+    sha256: str
+    """Hash of everything that went into it: source, kernel, template arguments, flags, compiler."""
+    parameters: tuple[Parameter, ...]
+    resources: Resources
+    compile_seconds: float
+    """Wall seconds; 0.0 when it came from the cache."""
+
+
+class CompileFailure(Record, frozen=True, kw_only=True):
+    """The compiler refused the source, or took too long."""
+
+    verdict: Literal[Verdict.COMPILE_ERROR, Verdict.TIMEOUT]
+    output: str
+    """Errors with line numbers of the capsule, paths shortened to the file's name."""
+
+
+class Fault(Record, frozen=True, kw_only=True):
+    """A launch that did not end well. The session is dead after it."""
+
+    verdict: Literal[Verdict.CRASHED, Verdict.TIMEOUT, Verdict.OUT_OF_BOUNDS, Verdict.REJECTED]
+    reason: str
+    """One sentence, fit for a person and a model: which signal or deadline, which buffer."""
+
+
+class Launched(Record, frozen=True, kw_only=True):
+    """A launch that ended by itself."""
+
+    time_us: float
+    """Time of this launch; of the emulator CPU time, measured from outside the child."""
+
+
+class Session(Protocol):
+    """A disposable child process with one code object loaded."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Kill the child's whole process group, free its memory."""
+
+    def load(
+        self,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        lds_bytes: int,
+        args: Sequence[NDArray[Any] | Scalar],
+    ) -> Fault | None:
+        """Lay out one launch: arrays become guarded device buffers holding their content.
+
+        May be called again with other shapes. `Fault` with `REJECTED` where the arguments do not
+        fit the code object's parameters.
+        """
+
+    def launch(self, timeout_s: float) -> Launched | Fault:
+        """Put the loaded content back into every buffer, run the kernel once, time it alone."""
+
+    def read(self) -> list[NDArray[Any]] | Fault:
+        """Copies of all buffers as the last launch left them, in argument order.
+
+        `Fault` with `OUT_OF_BOUNDS` where a guard zone around a buffer was written.
+        """
+
+
+class Device(Protocol):
+    """A place where kernels are compiled and run."""
+
+    def describe(self) -> DeviceDescription:
+        """What this device is."""
+
+    def compile(
+        self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
+    ) -> CodeObject | CompileFailure:
+        """The capsule's kernel compiled, from the cache where it was compiled before."""
+
+    def open(self, code: CodeObject) -> Session:
+        """A fresh child process that will run `code`, and nothing else."""

@@ -1,0 +1,1 @@
+"""Workloads: how a kernel is launched, and with what data."""
