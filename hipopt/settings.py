@@ -1,4 +1,4 @@
-"""All settings, read once at the edge: option, then environment, then `hipopt.toml`, then default."""
+"""All settings, read once: option, then environment, then `hipopt.toml`, then default."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ A device runs candidates in disposable child processes of ours. Bad kernels come
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -126,3 +127,6 @@ class Device(Protocol):
 
     def open(self, code: CodeObject) -> Session:
         """A fresh child process that will run `code`, and nothing else."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold one unit of the device alone: a GPU, or a core for the emulator; waits for it."""

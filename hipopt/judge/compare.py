@@ -68,9 +68,7 @@ def _widen(values: NDArray[Any]) -> NDArray[Any]:
     return values if values.dtype.kind in "iub" else values.astype(np.float64)
 
 
-def _close(
-    expected: NDArray[Any], actual: NDArray[Any], tolerance: Tolerance
-) -> NDArray[np.bool_]:
+def _close(expected: NDArray[Any], actual: NDArray[Any], tolerance: Tolerance) -> NDArray[np.bool_]:
     if expected.dtype.kind in "iub":
         return _same_bits(expected, actual)
     with np.errstate(invalid="ignore", over="ignore"):
