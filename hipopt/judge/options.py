@@ -7,7 +7,6 @@ from hipopt.judge.qualify import Qualified
 from hipopt.records import Record, Workload
 from hipopt.source.capsule import Capsule
 
-
 Codes = dict[tuple[str, ...], CodeObject]
 """A kernel's code objects by template arguments."""
 

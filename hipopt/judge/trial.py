@@ -107,7 +107,7 @@ class Trial:
         return result
 
     def _time(self, number: int, codes: Codes) -> tuple[Verdict, Timing]:
-        """Both kernels timed on workload `number`, with data of its own seed, checked throughout."""
+        """Both kernels timed on workload `number`, on data of its own seed, checked throughout."""
         qualified = self._prepared.qualified[number]
         workload, seed = qualified.workload, self._timing_seed
         before = qualified.contents(seed)
