@@ -46,9 +46,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _log(settings)
 
 
-def _tried(
-    name: str, look: Callable[[], Finding], fail: Health = Health.FAIL
-) -> Iterator[Finding]:
+def _tried(name: str, look: Callable[[], Finding], fail: Health = Health.FAIL) -> Iterator[Finding]:
     try:
         yield look()
     except HipoptError as error:
