@@ -19,13 +19,14 @@ from hipopt.device.cpu.protocol import MESSAGE_BYTES, Message, parse
 from hipopt.errors import DeviceError
 
 _SETTLE_S = 0.00002
+_ENVIRON: dict[str, str] = {}
 
 
-class Deadline(Exception):  # noqa: N818 (control flow within this package, not an error)
+class Deadline(Exception):
     """The child did not answer in time."""
 
 
-class Died(Exception):  # noqa: N818
+class Died(Exception):
     """The child ended without a word; `exit_code` as subprocess gives it."""
 
     def __init__(self, exit_code: int) -> None:
@@ -33,7 +34,7 @@ class Died(Exception):  # noqa: N818
         self.exit_code = exit_code
 
 
-class Babble(Exception):  # noqa: N818
+class Babble(Exception):
     """The child said something that our runtime never says."""
 
 
@@ -41,6 +42,7 @@ class Child:
     """A running executable of ours with a candidate's code in it."""
 
     def __init__(self, program: Path) -> None:
+        self._process: subprocess.Popen[bytes]
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = subprocess.Popen(
@@ -49,7 +51,7 @@ class Child:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={},
+                env=_ENVIRON,
                 start_new_session=True,
             )
             self._stat = os.open(f"/proc/{self._process.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

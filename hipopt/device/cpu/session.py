@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from hipopt.errors import DeviceError
 from hipopt.records import Scalar, Verdict
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 START_TIMEOUT_S = 10.0
 """Longest wait for a child to start or to map its buffers."""
@@ -145,7 +147,7 @@ class CpuSession:
         if self._rested_ns is not None and self._running().cpu_ns() != self._rested_ns:
             raise Babble
 
-    def _guarded(self, action: Callable[[], Any], timeout_s: float) -> Any:  # noqa: ANN401
+    def _guarded(self, action: Callable[[], T], timeout_s: float) -> T | Fault:
         """What the action returns, or the fault that its child died of."""
         try:
             return action()
@@ -187,7 +189,7 @@ class CpuSession:
             self._buffers = None
 
 
-class _Reported(Exception):  # noqa: N818
+class _Reported(Exception):
     """The child reported its end."""
 
     def __init__(self, message: Message) -> None:

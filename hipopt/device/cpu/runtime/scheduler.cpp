@@ -32,7 +32,6 @@ namespace {
 constexpr unsigned max_threads = 1024, wave_size = 64, max_waves = max_threads / wave_size;
 constexpr std::size_t stack_bytes = 256 << 10, guard_bytes = 64 << 10, page_bytes = 4096;
 constexpr std::size_t lds_area_bytes = (160 << 10) + page_bytes;
-constexpr unsigned canary_words = 64;
 
 struct Fiber {
     void* stack_pointer;
@@ -230,10 +229,10 @@ std::uint32_t garbage() { return 0xFFFFFE00u | (launch_number & 0xFF); }
 
 std::uint32_t* dynamic_words() { return reinterpret_cast<std::uint32_t*>(hipopt_dynamic_lds); }
 
-// Words between the dynamic LDS and the next protected page, as far as they are checked.
+// Words between the dynamic LDS and the next protected page.
 unsigned canary_length() {
     const std::size_t rest = (page_bytes - dynamic_lds_bytes % page_bytes) % page_bytes;
-    return static_cast<unsigned>(std::min<std::size_t>(rest / 4, canary_words));
+    return static_cast<unsigned>(rest / 4);
 }
 
 void spoil_lds() {
