@@ -19,7 +19,6 @@ from hipopt.device.cpu.protocol import MESSAGE_BYTES, Message, parse
 from hipopt.errors import DeviceError
 
 _SETTLE_S = 0.00002
-_ENVIRON: dict[str, str] = {}
 
 
 class Deadline(Exception):
@@ -42,16 +41,15 @@ class Child:
     """A running executable of ours with a candidate's code in it."""
 
     def __init__(self, program: Path) -> None:
-        self._process: subprocess.Popen[bytes]
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = subprocess.Popen(
                 [str(program)],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env=_ENVIRON,
+                env={},
                 start_new_session=True,
             )
             self._stat = os.open(f"/proc/{self._process.pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

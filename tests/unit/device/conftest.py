@@ -19,23 +19,21 @@ from hipopt.source.capsule import Capsule
 Dim = tuple[int, int, int]
 
 
-def capsule(source: str, kernel: str = "k") -> Capsule:
-    """A capsule of that source, as slicing would give it."""
-    text = f"#include <hip/hip_runtime.h>\n{source}"
-    return Capsule(source=text, kernel=kernel, parameters=(), kernel_text=source)
-
-
 class Emulator:
     """The CPU device, with one call that compiles and runs a kernel."""
 
     def __init__(self, device: CpuDevice) -> None:
         self.device = device
 
-    def compile(
-        self, source: str, kernel: str = "k", template: tuple[str, ...] = ()
-    ) -> CodeObject:
+    @staticmethod
+    def capsule(source: str, kernel: str = "k") -> Capsule:
+        """A capsule of that source, as slicing would give it."""
+        text = f"#include <hip/hip_runtime.h>\n{source}"
+        return Capsule(source=text, kernel=kernel, parameters=(), kernel_text=source)
+
+    def compile(self, source: str, kernel: str = "k", template: tuple[str, ...] = ()) -> CodeObject:
         """The source compiled; fails the test where the compiler refuses it."""
-        code = self.device.compile(capsule(source, kernel), template, 60.0)
+        code = self.device.compile(self.capsule(source, kernel), template, 60.0)
         if isinstance(code, CompileFailure):
             pytest.fail(code.output)
         return code

@@ -247,9 +247,7 @@ def test_stolen_time_is_counted(cpu: Any) -> None:
         ("int* a, int b", [ONE, ("int32", 3e9)], "3000000000"),
     ],
 )
-def test_misfitting_arguments(
-    cpu: Any, parameters: str, args: list[Any], words: str
-) -> None:
+def test_misfitting_arguments(cpu: Any, parameters: str, args: list[Any], words: str) -> None:
     """Arguments that do not fit the kernel's parameters are refused before anything runs."""
     values = [
         Scalar(name="s", scalar=_dtype(a[0]), value=a[1]) if isinstance(a, tuple) else a
