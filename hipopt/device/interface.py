@@ -41,6 +41,8 @@ class Parameter(Record, frozen=True, kw_only=True):
     is_pointer: bool
     size: int
     """Bytes of the argument itself (8 for a pointer)."""
+    name: str | None = None
+    """As the source names it; None where that is not known."""
 
 
 class CodeObject(Record, frozen=True, kw_only=True):
