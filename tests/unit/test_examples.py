@@ -29,6 +29,7 @@ def parameters_of(row: dict[str, Any]) -> list[str]:
 
 
 def workloads_of(row: dict[str, Any]) -> list[Workload]:
+    """The workloads that the row brings."""
     return [Workload.from_json(w) for w in row.get("workloads", [])]
 
 
