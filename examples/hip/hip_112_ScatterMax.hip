@@ -3,7 +3,7 @@
 // There is no atomicMax for floats everywhere, so swap in a loop.
 __device__ void atomic_max_float(float* address, float value) {
     unsigned int* bits = (unsigned int*)address;
-    unsigned int old = *bits;
+    unsigned int old = atomicAdd(bits, 0u);  // an atomic read
     unsigned int assumed;
     do {
         assumed = old;
