@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +20,7 @@ from hipopt.device.cpu.compiler import compile_capsule
 from hipopt.device.cpu.session import CpuSession
 from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
 from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription
+from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
 from hipopt.source.capsule import Capsule
 
@@ -76,6 +80,13 @@ class CpuDevice:
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else."""
         return CpuSession(code)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold one core of this node alone; waits for it. All workers of a user share the cores."""
+        directory = Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}" / "cpu"
+        with hold_slot(directory, len(os.sched_getaffinity(0))):
+            yield
 
     def is_sandboxed(self) -> bool:
         """Whether kernels run under a system call filter here, as a trial launch shows.

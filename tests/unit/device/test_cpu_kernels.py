@@ -252,7 +252,7 @@ def test_dtypes(cpu: Any, ctype: str, dtype: Any, name: DType) -> None:
 
 
 def test_half_rounds_each_operation(cpu: Any) -> None:
-    """half arithmetic gives numpy's float16, through scalars, pairs and conversions."""
+    """Half arithmetic gives numpy's float16, through scalars, pairs and conversions."""
     source = """
     #include <hip/hip_fp16.h>
     __global__ void k(const half* a, const half* b, half* s, half2* p, float* f) {

@@ -1,4 +1,4 @@
-"""The CPU device for tests, with one cache for all of them."""
+"""What all tests share: the CPU device with one cache, and no process left behind."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Emulator:
 
 
 @pytest.fixture(scope="session")
-def cpu(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
+def cpu_device(tmp_path_factory: pytest.TempPathFactory) -> CpuDevice:
     """The CPU device; skips without a C++ compiler, unless this is CI."""
     device = CpuDevice(tmp_path_factory.mktemp("cache"))
     try:
@@ -85,7 +85,13 @@ def cpu(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    return Emulator(device)
+    return device
+
+
+@pytest.fixture(scope="session")
+def cpu(cpu_device: CpuDevice) -> Emulator:
+    """The CPU device with its one-call runner."""
+    return Emulator(cpu_device)
 
 
 @pytest.fixture(autouse=True)
