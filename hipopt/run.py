@@ -82,7 +82,9 @@ class Run:
             raise self._failure
         return progress
 
-    def _look(self, progress: Progress, worker: subprocess.Popen[bytes], stop: threading.Event) -> None:
+    def _look(
+        self, progress: Progress, worker: subprocess.Popen[bytes], stop: threading.Event
+    ) -> None:
         self._on_progress(progress)
         if worker.poll() is not None and not stop.is_set():
             self._fail(
@@ -138,7 +140,7 @@ class Run:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C stops us first, and it with us
-                preexec_fn=die_with_parent,  # noqa: PLW1509 (one system call)
+                preexec_fn=die_with_parent,
             )
         try:
             yield worker

@@ -42,7 +42,9 @@ def command(
     )
     if dry_run:
         for shard in dispatcher.plan.shards:
-            click.echo(f"shard {shard.number}: {shard.count} ids, {shard.first_id!r} to {shard.last_id!r}")
+            click.echo(
+                f"shard {shard.number}: {shard.count} ids, {shard.first_id!r} to {shard.last_id!r}"
+            )
         return 0
     if not todo.unfinished:
         click.echo(summary_text(summarise(log), todo.total, log, ""))
