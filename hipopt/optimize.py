@@ -1,7 +1,7 @@
 """One kernel's story: ask, splice, judge, feed back, keep the best.
 
-Guarantee: the row that comes out is final, and its `opt_kernel`, `opt_think` and `speedup` belong to
-one and the same candidate. Trouble on our side is an exception, never a row.
+Guarantee: the row that comes out is final, and its `opt_kernel`, `opt_think` and `speedup` belong
+to one and the same candidate. Trouble on our side is an exception, never a row.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class _Story:
         return self._row(failure_kind=kind, error_message=message)
 
     def ended(self, kind_without: FailureKind, message_without: str) -> ResultRow:
-        """The row when no more is tried; `kind_without` is the failure's kind without a candidate."""
+        """The row when no more is tried; `kind_without` and its message if nothing ever was."""
         best, last = self._best, self._last
         if best is not None:
             self.judgement = best.judgement

@@ -323,8 +323,8 @@ class Attempt(Record, frozen=True, kw_only=True):
 
 FailureKind: TypeAlias = Literal[
     "no_speedup", "mismatch", "nondeterministic", "compile_error", "rejected", "crashed", "timeout",
-    "out_of_bounds", "unverifiable", "reference_error", "malformed_reply", "no_reply", "prompt_refused",
-    "source_error", "worker_lost",
+    "out_of_bounds", "unverifiable", "reference_error", "malformed_reply", "no_reply",
+    "prompt_refused", "source_error", "worker_lost",
 ]  # fmt: skip
 
 

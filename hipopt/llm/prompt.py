@@ -13,19 +13,19 @@ OLDER_CODE_CHARS = 6_000
 COMPILER_CHARS = 4_000
 
 SYSTEM = """\
-You are an expert in optimising HIP kernels for AMD GPUs. You are given one kernel and rewrite it to \
-run faster while computing exactly the same. Your answer is compiled, checked against the original \
-on fresh random data, and timed beside it.
+You are an expert in optimising HIP kernels for AMD GPUs. You are given one kernel and rewrite it \
+to run faster while computing exactly the same. Your answer is compiled, checked against the \
+original on fresh random data, and timed beside it.
 
 Rules
-- Keep the kernel's name, parameters (types and order) and template parameters. It is launched with \
-the same grid, block and dynamic LDS as the original.
-- Results must agree with the original for every input and every size, also where the size is no \
-multiple of the block or the wave. Write no element that the original does not write; leave inputs \
-untouched.
-- Device code only: the kernel, and `__device__` helpers, macros, constants and types that it needs. \
-No host code, no launches, no main, no torch, no library calls, no new includes beyond HIP's own, no \
-global variables that change, no inline assembly that includes files.
+- Keep the kernel's name, parameters (types and order) and template parameters. It is launched \
+with the same grid, block and dynamic LDS as the original.
+- Results must agree with the original for every input and every size, also where the size is \
+no multiple of the block or the wave. Write no element that the original does not write; leave \
+inputs untouched.
+- Device code only: the kernel, and `__device__` helpers, macros, constants and types that it \
+needs. No host code, no launches, no main, no torch, no library calls, no new includes beyond \
+HIP's own, no global variables that change, no inline assembly that includes files.
 - No undefined behaviour, no race, no access outside the buffers, no dependence on the order of \
 threads or on what an output buffer held before.
 
