@@ -20,6 +20,7 @@ from hipopt.source.capsule import Capsule, KernelParameter
 
 
 def parameter(name: str, type_text: str) -> KernelParameter:
+    """A parameter as slicing would describe it."""
     pointer = "*" in type_text
     return KernelParameter(
         name=name, type_text=type_text, is_pointer=pointer, is_const=False, dtype=None
@@ -162,7 +163,6 @@ def test_concurrent_compiles_agree(cpu: Any, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_headers(cpu: Any, header: str) -> None:
     """The headers that kernels include are there."""
-    assert toolchain._HEADERS  # noqa: SLF001 (the list is what this test is about)
     source = f"#include <{header}>\n__global__ void k(int* x) {{ *x = 1; }}"
     assert cpu.outputs(source, [np.zeros(1, np.int32)])[0][0] == 1
 

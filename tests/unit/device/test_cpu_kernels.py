@@ -15,10 +15,12 @@ RNG = np.random.default_rng(7)
 
 
 def floats(*shape: int) -> Any:
+    """Fresh normal float32 numbers."""
     return RNG.standard_normal(shape).astype(np.float32)
 
 
 def scalar(value: float, dtype: DType = "int32") -> Scalar:
+    """A scalar argument."""
     return Scalar(name="s", scalar=dtype, value=value)
 
 
@@ -252,7 +254,7 @@ def test_dtypes(cpu: Any, ctype: str, dtype: Any, name: DType) -> None:
 
 
 def test_half_rounds_each_operation(cpu: Any) -> None:
-    """half arithmetic gives numpy's float16, through scalars, pairs and conversions."""
+    """Half arithmetic gives numpy's float16, through scalars, pairs and conversions."""
     source = """
     #include <hip/hip_fp16.h>
     __global__ void k(const half* a, const half* b, half* s, half2* p, float* f) {
