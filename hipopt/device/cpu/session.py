@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hipopt.device.cpu import arguments, faults, protocol
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
+from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import SharedBuffers, area
 from hipopt.device.cpu.protocol import Message, Say
 from hipopt.device.interface import CodeObject, Fault, Launched
@@ -161,8 +162,10 @@ class CpuSession:
             self._fault = Fault(verdict=Verdict.REJECTED, reason=reason)
         except _Reported as report:
             placements = self._buffers.placements if self._buffers else ()
-            parameters = self._code.parameters
-            self._fault = faults.from_message(report.message, placements, parameters)
+            line = source_line(self._code.path, report.message.instruction)
+            self._fault = faults.from_message(
+                report.message, placements, self._code.parameters, line
+            )
         self._running().kill()
         return self._fault
 

@@ -26,7 +26,7 @@ MEMORY_BYTES = 4 << 30
 """Address space that one compiler process may use."""
 
 COMPILE_FLAGS = (
-    "-std=gnu++17", "-O2", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
+    "-std=gnu++17", "-O2", "-g1", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
     "-fno-strict-aliasing", "-fwrapv", "-fstack-clash-protection",
 )  # fmt: skip
 _GCC_FLAGS = ("-fno-extern-tls-init", "-fmax-errors=10")

@@ -167,6 +167,18 @@ def test_headers(cpu: Any, header: str) -> None:
     assert cpu.outputs(source, [np.zeros(1, np.int32)])[0][0] == 1
 
 
+def test_standard_headers_stay_valid(cpu: Any) -> None:
+    """HIP's keywords do not break standard headers that a kernel's file includes after them."""
+    source = """
+    #include <memory>
+    #include <string>
+    #include <vector>
+    __device__ __noinline__ int one() { return 1; }
+    __global__ void k(int* x) { *x = one(); }
+    """
+    assert cpu.outputs(source, [np.zeros(1, np.int32)])[0][0] == 1
+
+
 def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a compiler the device says what it looked for and how to get one."""
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,19 @@ def test_crashes(cpu: Any, name: str) -> None:
     fault = cpu.fault(f"{headers}\n__global__ void k(int* x) {{ {statement}; }}", [ONE])
     assert fault.verdict == Verdict.CRASHED
     assert words in fault.reason
+
+
+def test_fault_names_the_line(cpu: Any) -> None:
+    """A fault's reason names the line of the capsule, also where it lies in a helper."""
+    if shutil.which("addr2line") is None:
+        pytest.skip("addr2line (binutils) is not installed")
+    source = """
+    __device__ void put(float* x, int i) {
+        x[i] = 1.0f;
+    }
+    __global__ void k(float* x) { put(x, 1024 + threadIdx.x); }
+    """
+    assert "line 4, thread (0,0,0)" in cpu.fault(source, [PAGE]).reason
 
 
 def test_recursion(cpu: Any) -> None:

@@ -26,7 +26,8 @@
 #define __cluster_dims__(...)
 #define __forceinline__ inline
 #define __inline_hint__ inline
-#define __noinline__ __attribute__((__noinline__))
+// Empty, so that __attribute__((__noinline__)) in standard headers stays valid.
+#define __noinline__
 #define __align__(n) __attribute__((aligned(n)))
 #define __restrict__ __restrict
 #define __hip_pinned_shadow__
