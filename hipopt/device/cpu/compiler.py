@@ -114,7 +114,7 @@ def _step(
     done = process.run(
         command,
         cwd=scratch,
-        environ=compiler_environ(scratch),
+        environ=compiler_environ(scratch, toolchain.directory.parent),
         timeout_s=timeout_s,
         memory_bytes=MEMORY_BYTES,
     )

@@ -191,5 +191,8 @@ def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiler_sees_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The compiler's environment holds nothing of ours but PATH."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    environ = toolchain.compiler_environ(tmp_path)
-    assert set(environ) == {"PATH", "LANG", "LC_ALL", "HOME", "TMPDIR"}
+    environ = toolchain.compiler_environ(tmp_path, tmp_path)
+    assert "sk-secret" not in environ.values()
+    assert set(environ) == {
+        "PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR",
+    }  # fmt: skip

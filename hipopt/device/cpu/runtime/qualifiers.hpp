@@ -95,6 +95,7 @@ template <class T, class U>
 inline void __stcg(T* p, U value) {
     *p = value;
 }
+#if !defined(__clang__)  // clang has these
 template <class T>
 inline void __builtin_nontemporal_store(T value, T* p) {
     *p = value;
@@ -103,6 +104,7 @@ template <class T>
 inline T __builtin_nontemporal_load(const T* p) {
     return *p;
 }
+#endif
 
 inline long long clock64() {
 #if defined(__x86_64__)
