@@ -27,6 +27,9 @@ T = TypeVar("T")
 START_TIMEOUT_S = 10.0
 """Longest wait for a child to start or to map its buffers."""
 
+_REST_TOLERANCE_NS = 200_000
+"""CPU time that a child may use after its reply: it can be preempted on its way to sleep."""
+
 
 class CpuSession:
     """Implements `interface.Session`. Open, use and close it in one thread."""
@@ -67,7 +70,9 @@ class CpuSession:
         """Lay out one launch; see `interface.Session`."""
         if self._fault is not None:
             return self._fault
-        misfit = arguments.misfit(self._code.parameters, args)
+        misfit = arguments.too_large(grid, block, lds_bytes) or arguments.misfit(
+            self._code.parameters, args
+        )
         if misfit is not None:
             return Fault(verdict=Verdict.REJECTED, reason=misfit)
         self._free()
@@ -145,7 +150,9 @@ class CpuSession:
 
     def _check_rest(self) -> None:
         """The child has done nothing since its last reply."""
-        if self._rested_ns is not None and self._running().cpu_ns() != self._rested_ns:
+        if self._rested_ns is None:
+            return
+        if self._running().cpu_ns() - self._rested_ns > _REST_TOLERANCE_NS:
             raise Babble
 
     def _guarded(self, action: Callable[[], T], timeout_s: float) -> T | Fault:

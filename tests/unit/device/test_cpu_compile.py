@@ -90,6 +90,7 @@ def test_errors_name_the_line(cpu: Any) -> None:
         ("void missing(int*); __global__ void k(int* x) { missing(x); }", "undefined reference"),
         ("int main() {} __global__ void k(int* x) {}", "main"),
         ("__global__ void k(int* x) {", "expected '}'"),
+        ("__global__ void k(int* x) {}\n#define HIPOPT_ENTRY(...)", "hides the kernel"),
         ('#include "/nonexistent/secret.h"\n__global__ void k(int* x) {}', "secret.h"),
         ("__global__ void k(int* x) { " + "undeclared += 1; " * 5000 + "}", "undeclared"),
     ],

@@ -273,6 +273,25 @@ def test_misfitting_arguments(cpu: Any, parameters: str, args: list[Any], words:
     assert words in fault.reason
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [{"block": (1025, 1, 1)}, {"grid": (2**31, 1, 1)}, {"lds_bytes": 1 << 20}],
+)
+def test_impossible_shapes(cpu: Any, shape: dict[str, Any]) -> None:
+    """A launch that no device could do is refused, not tried."""
+    fault = cpu.fault("__global__ void k(int* x) { *x = 1; }", [ONE], **shape)
+    assert fault.verdict == Verdict.REJECTED
+
+
+def test_fair_kernels_are_never_accused(cpu: Any) -> None:
+    """Thousands of short launches pass the checks that catch kernels which run on."""
+    code = cpu.compile("__global__ void k(int* x) { *x = 1; }")
+    with cpu.device.open(code) as session:
+        assert session.load((1, 1, 1), (1, 1, 1), 0, [ONE]) is None
+        for _ in range(3000):
+            assert isinstance(session.launch(5), Launched)
+
+
 def _dtype(name: DType) -> DType:
     return name
 
