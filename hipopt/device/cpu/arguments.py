@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,10 +14,27 @@ from hipopt.device.cpu.protocol import MAX_ARGUMENT_BYTES, MAX_BUFFERS, SLOT_BYT
 from hipopt.device.interface import Parameter
 from hipopt.records import DType, Scalar
 
+MAX_THREADS = 1024
+MAX_GRID = 2**31 - 1
+MAX_LDS_BYTES = 160 << 10
+
 
 def numpy_dtype(name: DType) -> np.dtype[Any]:
     """The numpy dtype of that name; bfloat16 is ml_dtypes'."""
     return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+def too_large(
+    grid: tuple[int, int, int], block: tuple[int, int, int], lds_bytes: int
+) -> str | None:
+    """Why no kernel can be launched in this shape; None where one can."""
+    if math.prod(block) > MAX_THREADS or min(block) < 1:
+        return f"block {block} has not 1 to {MAX_THREADS} threads"
+    if not all(1 <= side <= MAX_GRID for side in grid):
+        return f"grid {grid} has a side beyond 1 to {MAX_GRID}"
+    if not 0 <= lds_bytes <= MAX_LDS_BYTES:
+        return f"{lds_bytes} bytes of dynamic LDS, at most {MAX_LDS_BYTES} exist"
+    return None
 
 
 def misfit(parameters: Sequence[Parameter], args: Sequence[NDArray[Any] | Scalar]) -> str | None:

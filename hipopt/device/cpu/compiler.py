@@ -29,6 +29,7 @@ _LDS_AREA_BYTES = 160 * 1024 + 4096
 _RECORD = "code.json"
 _PROGRAM = "kernel"
 _POINTER = 0x8000_0000
+_WORD = 4
 
 
 class _Described(Record, frozen=True, kw_only=True):
@@ -98,12 +99,22 @@ def _build(
     failure = _step(toolchain, command, scratch, deadline)
     if failure is not None:
         return failure
-    described, undefined = _describe(ObjectFile(scratch / "kernel.o"), names)
+    unit = ObjectFile(scratch / "kernel.o")
+    parameters = _parameters(unit, names)
+    if parameters is None:
+        return CompileFailure(
+            verdict=Verdict.COMPILE_ERROR, output="the source hides the kernel from the device"
+        )
+    tls = [s for s in unit.symbols if s.is_tls]
+    lds_bytes = sum(s.size for s in tls if _is_static_lds(s))
+    undefined = [s.name for s in tls if s.section == 0]
     (scratch / "lds.s").write_text(lds_text(undefined))
     command = toolchain.link_command(["kernel.o", "lds.s"], f"done/{_PROGRAM}")
     failure = _step(toolchain, command, scratch, deadline)
     if failure is None:
-        (done / _RECORD).write_bytes(msgspec.json.encode(described))
+        (done / _RECORD).write_bytes(
+            msgspec.json.encode(_Described(parameters=parameters, lds_bytes=lds_bytes))
+        )
     return failure
 
 
@@ -114,7 +125,7 @@ def _step(
     done = process.run(
         command,
         cwd=scratch,
-        environ=compiler_environ(scratch),
+        environ=compiler_environ(scratch, toolchain.directory.parent),
         timeout_s=timeout_s,
         memory_bytes=MEMORY_BYTES,
     )
@@ -131,20 +142,19 @@ def _step(
     return CompileFailure(verdict=Verdict.COMPILE_ERROR, output=output[:OUTPUT_CHARACTERS])
 
 
-def _describe(unit: ObjectFile, names: tuple[str, ...]) -> tuple[_Described, list[str]]:
-    """The kernel's parameters and static LDS, and the names of its dynamic LDS arrays."""
-    table = next(s for s in unit.symbols if s.name == "hipopt_parameters" and s.section)
-    count, *sizes = struct.unpack(f"<{table.size // 4}I", unit.contents(table))
+def _parameters(unit: ObjectFile, names: tuple[str, ...]) -> tuple[Parameter, ...] | None:
+    """The kernel's parameters from the table that the entry holds; None where there is none."""
+    table = next((s for s in unit.symbols if s.name == "hipopt_parameters" and s.section), None)
+    if table is None or table.size < _WORD or table.size % _WORD:
+        return None
+    count, *sizes = struct.unpack(f"<{table.size // _WORD}I", unit.contents(table))
+    if len(sizes) != count + 1:
+        return None
     known = names if len(names) == count else (None,) * count
-    parameters = tuple(
+    return tuple(
         Parameter(is_pointer=bool(size & _POINTER), size=size & ~_POINTER, name=name)
         for size, name in zip(sizes[:count], known, strict=True)
     )
-    tls = [s for s in unit.symbols if s.is_tls]
-    described = _Described(
-        parameters=parameters, lds_bytes=sum(s.size for s in tls if _is_static_lds(s))
-    )
-    return described, [s.name for s in tls if s.section == 0]
 
 
 def _is_static_lds(symbol: Symbol) -> bool:

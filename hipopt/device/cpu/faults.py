@@ -41,10 +41,15 @@ _SIGNALS = {
 
 
 def from_message(
-    message: Message, placements: Sequence[Placement], parameters: Sequence[Parameter]
+    message: Message,
+    placements: Sequence[Placement],
+    parameters: Sequence[Parameter],
+    line: int | None = None,
 ) -> Fault:
-    """The fault that a child reported before it ended."""
+    """The fault that a child reported before it ended; `line` of the capsule, where known."""
     where = f"thread {_dim(message.thread)} of block {_dim(message.block)}"
+    if line is not None:
+        where = f"line {line}, {where}"
     if message.say == Say.SIGNAL:
         return _from_signal(message, placements, parameters, where)
     if message.say == Say.LDS_OVERRUN:

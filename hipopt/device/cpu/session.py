@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hipopt.device.cpu import arguments, faults, protocol
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
+from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import SharedBuffers, area
 from hipopt.device.cpu.protocol import Message, Say
 from hipopt.device.interface import CodeObject, Fault, Launched
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 START_TIMEOUT_S = 10.0
 """Longest wait for a child to start or to map its buffers."""
+
+_REST_TOLERANCE_NS = 200_000
+"""CPU time that a child may use after its reply: it can be preempted on its way to sleep."""
 
 
 class CpuSession:
@@ -66,7 +70,9 @@ class CpuSession:
         """Lay out one launch; see `interface.Session`."""
         if self._fault is not None:
             return self._fault
-        misfit = arguments.misfit(self._code.parameters, args)
+        misfit = arguments.too_large(grid, block, lds_bytes) or arguments.misfit(
+            self._code.parameters, args
+        )
         if misfit is not None:
             return Fault(verdict=Verdict.REJECTED, reason=misfit)
         self._free()
@@ -144,7 +150,9 @@ class CpuSession:
 
     def _check_rest(self) -> None:
         """The child has done nothing since its last reply."""
-        if self._rested_ns is not None and self._running().cpu_ns() != self._rested_ns:
+        if self._rested_ns is None:
+            return
+        if self._running().cpu_ns() - self._rested_ns > _REST_TOLERANCE_NS:
             raise Babble
 
     def _guarded(self, action: Callable[[], T], timeout_s: float) -> T | Fault:
@@ -161,8 +169,10 @@ class CpuSession:
             self._fault = Fault(verdict=Verdict.REJECTED, reason=reason)
         except _Reported as report:
             placements = self._buffers.placements if self._buffers else ()
-            parameters = self._code.parameters
-            self._fault = faults.from_message(report.message, placements, parameters)
+            line = source_line(self._code.path, report.message.instruction)
+            self._fault = faults.from_message(
+                report.message, placements, self._code.parameters, line
+            )
         self._running().kill()
         return self._fault
 

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import tempfile
@@ -26,11 +27,11 @@ MEMORY_BYTES = 4 << 30
 """Address space that one compiler process may use."""
 
 COMPILE_FLAGS = (
-    "-std=gnu++17", "-O2", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
+    "-std=gnu++17", "-O2", "-g1", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
     "-fno-strict-aliasing", "-fwrapv", "-fstack-clash-protection",
 )  # fmt: skip
 _GCC_FLAGS = ("-fno-extern-tls-init", "-fmax-errors=10")
-_CLANG_FLAGS = ("-ferror-limit=10",)
+_CLANG_FLAGS = ("-ferror-limit=10", "-UNDEBUG")
 
 _HEADERS = (
     "assert.h", "cassert", "cooperative_groups.h", "cuda.h", "cuda_bf16.h", "cuda_fp16.h",
@@ -42,7 +43,7 @@ _HEADERS = (
 )  # fmt: skip
 """Headers that a kernel may include and that the emulation header, always included, covers."""
 
-_PREPARE_TIMEOUT_S = 120.0
+_PREPARE_TIMEOUT_S = 600.0  # zig compiles its libraries first
 _PROGRAM = "int main() { return 0; }\n"
 
 
@@ -90,21 +91,27 @@ def find_compiler(environ: Mapping[str, str]) -> tuple[str, ...]:
         if name and (path := shutil.which(name, path=environ.get("PATH"))):
             return (path,)
     if importlib.util.find_spec("ziglang") is not None:
-        return (sys.executable, "-m", "ziglang", "c++")
+        target = f"{platform.machine()}-linux-musl"  # the libc that it can link statically
+        return (sys.executable, "-m", "ziglang", "c++", "-target", target)
     raise DeviceError(
         "the CPU device needs a C++ compiler and found none (looked at $CXX, g++, clang++, c++ and "
         "the ziglang package): install g++, or run `pip install 'hipopt[local]'`"
     )
 
 
-def compiler_environ(scratch: Path) -> dict[str, str]:
-    """The whole environment of a compiler: no secret of ours is in it."""
+def compiler_environ(scratch: Path, cache_dir: Path) -> dict[str, str]:
+    """The whole environment of a compiler: no secret of ours is in it.
+
+    `cache_dir` is where zig keeps the libraries that it compiles on first use.
+    """
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C",
         "LC_ALL": "C",
         "HOME": str(scratch),
         "TMPDIR": str(scratch),
+        "ZIG_GLOBAL_CACHE_DIR": str(cache_dir / "zig"),
+        "ZIG_LOCAL_CACHE_DIR": str(cache_dir / "zig"),
     }
 
 
@@ -116,9 +123,9 @@ def prepare(cache_dir: Path, command: tuple[str, ...]) -> Toolchain:
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix="probe-") as scratch:
-        version = _run(command, ["--version"], Path(scratch))
+        version = _run(command, ["--version"], Path(scratch), cache_dir)
         flags = COMPILE_FLAGS + (_CLANG_FLAGS if "clang" in version else _GCC_FLAGS)
-        is_static = _links(command, ["-static"], Path(scratch))
+        is_static = _links(command, ["-static"], Path(scratch), cache_dir)
     sources = sorted(RUNTIME.iterdir())
     key = _hash([version, repr((command, flags, is_static, _HEADERS))], sources)
     toolchain = Toolchain(
@@ -149,33 +156,34 @@ def _build(toolchain: Toolchain, sources: Sequence[Path], cache_dir: Path) -> No
             stub = place / "include" / name
             stub.parent.mkdir(parents=True, exist_ok=True)
             stub.touch()
-        units = [s.name for s in sources if s.suffix in {".cpp", ".S"}]
-        flags = [*toolchain.flags, "-fno-stack-protector"]
-        _run(toolchain.command, [*flags, "-c", *units], place)
+        flags = [*toolchain.flags, "-fno-stack-protector", "-c"]
+        for unit in (s for s in sources if s.suffix in {".cpp", ".S"}):
+            command = [*flags, unit.name, "-o", f"{unit.stem}.o"]
+            _run(toolchain.command, command, place, cache_dir)
         if "clang" not in toolchain.version:
             header = ["-x", "c++-header", "emulation.hpp", "-o", "emulation.hpp.gch"]
-            _run(toolchain.command, [*toolchain.flags, *header], place)
+            _run(toolchain.command, [*toolchain.flags, *header], place, cache_dir)
         place.rename(toolchain.directory)
 
 
-def _links(command: tuple[str, ...], flags: list[str], scratch: Path) -> bool:
+def _links(command: tuple[str, ...], flags: list[str], scratch: Path, cache_dir: Path) -> bool:
     program = scratch / "probe.cpp"
     program.write_text(_PROGRAM)
     done = process.run(
         [*command, *flags, program.name, "-o", "probe"],
         cwd=scratch,
-        environ=compiler_environ(scratch),
+        environ=compiler_environ(scratch, cache_dir),
         timeout_s=_PREPARE_TIMEOUT_S,
     )
     return done.exit_code == 0
 
 
-def _run(command: tuple[str, ...], arguments: list[str], cwd: Path) -> str:
+def _run(command: tuple[str, ...], arguments: list[str], cwd: Path, cache_dir: Path) -> str:
     try:
         done = process.run(
             [*command, *arguments],
             cwd=cwd,
-            environ=compiler_environ(cwd),
+            environ=compiler_environ(cwd, cache_dir),
             timeout_s=_PREPARE_TIMEOUT_S,
         )
     except OSError as error:

@@ -20,6 +20,7 @@ from hipopt.source.capsule import Capsule, KernelParameter
 
 
 def parameter(name: str, type_text: str) -> KernelParameter:
+    """A parameter as slicing would describe it."""
     pointer = "*" in type_text
     return KernelParameter(
         name=name, type_text=type_text, is_pointer=pointer, is_const=False, dtype=None
@@ -89,6 +90,7 @@ def test_errors_name_the_line(cpu: Any) -> None:
         ("void missing(int*); __global__ void k(int* x) { missing(x); }", "undefined reference"),
         ("int main() {} __global__ void k(int* x) {}", "main"),
         ("__global__ void k(int* x) {", "expected '}'"),
+        ("__global__ void k(int* x) {}\n#define HIPOPT_ENTRY(...)", "hides the kernel"),
         ('#include "/nonexistent/secret.h"\n__global__ void k(int* x) {}', "secret.h"),
         ("__global__ void k(int* x) { " + "undeclared += 1; " * 5000 + "}", "undeclared"),
     ],
@@ -162,8 +164,19 @@ def test_concurrent_compiles_agree(cpu: Any, tmp_path: Path) -> None:
 )  # fmt: skip
 def test_headers(cpu: Any, header: str) -> None:
     """The headers that kernels include are there."""
-    assert toolchain._HEADERS
     source = f"#include <{header}>\n__global__ void k(int* x) {{ *x = 1; }}"
+    assert cpu.outputs(source, [np.zeros(1, np.int32)])[0][0] == 1
+
+
+def test_standard_headers_stay_valid(cpu: Any) -> None:
+    """HIP's keywords do not break standard headers that a kernel's file includes after them."""
+    source = """
+    #include <memory>
+    #include <string>
+    #include <vector>
+    __device__ __noinline__ int one() { return 1; }
+    __global__ void k(int* x) { *x = one(); }
+    """
     assert cpu.outputs(source, [np.zeros(1, np.int32)])[0][0] == 1
 
 
@@ -179,5 +192,8 @@ def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_compiler_sees_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The compiler's environment holds nothing of ours but PATH."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    environ = toolchain.compiler_environ(tmp_path)
-    assert set(environ) == {"PATH", "LANG", "LC_ALL", "HOME", "TMPDIR"}
+    environ = toolchain.compiler_environ(tmp_path, tmp_path)
+    assert "sk-secret" not in environ.values()
+    assert set(environ) == {
+        "PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR",
+    }  # fmt: skip

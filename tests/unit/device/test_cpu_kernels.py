@@ -15,10 +15,12 @@ RNG = np.random.default_rng(7)
 
 
 def floats(*shape: int) -> Any:
+    """Fresh normal float32 numbers."""
     return RNG.standard_normal(shape).astype(np.float32)
 
 
 def scalar(value: float, dtype: DType = "int32") -> Scalar:
+    """A scalar argument."""
     return Scalar(name="s", scalar=dtype, value=value)
 
 

@@ -15,6 +15,7 @@ ENVIRON = {"PATH": os.environ["PATH"]}
 
 
 def shell(script: str, timeout_s: float = 5.0, **more: int) -> Completed:
+    """The script run by `process.run`."""
     command = ["/bin/sh", "-c", script]
     return process.run(command, cwd=Path("/"), environ=ENVIRON, timeout_s=timeout_s, **more)
 

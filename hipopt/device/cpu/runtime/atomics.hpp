@@ -66,6 +66,7 @@ inline T atomicCAS_block(T* p, hipopt::Value<T> expected, hipopt::Value<T> desir
     return atomicCAS(p, expected, desired);
 }
 
+#if !defined(__clang__)  // clang has these
 #define HIPOPT_SCOPED(name, expression)                                            \
     template <class T>                                                             \
     inline T __hip_atomic_##name(T* p, hipopt::Value<T> v, int, int) {             \
@@ -107,5 +108,6 @@ inline bool __hip_atomic_compare_exchange_weak(T* p, T* expected, hipopt::Value<
                                                int b, int c) {
     return __hip_atomic_compare_exchange_strong(p, expected, desired, a, b, c);
 }
+#endif
 
 #endif

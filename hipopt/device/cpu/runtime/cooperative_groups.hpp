@@ -66,6 +66,30 @@ inline thread_block_tile<Size, Parent> tiled_partition(const Parent&) {
     return {};
 }
 
+// A block or a tile whose kind is known at run time alone.
+class thread_group {
+    unsigned width_ = 0;  // Threads of the tile; 0: the block.
+
+public:
+    thread_group(const thread_block&) {}
+    template <unsigned Size, class Parent>
+    thread_group(const thread_block_tile<Size, Parent>&) : width_(Size) {}
+    explicit thread_group(unsigned width) : width_(width) {}
+    void sync(int line = __builtin_LINE()) const {
+        if (width_ == 0)
+            __syncthreads(line);
+        else
+            __syncwarp(~0ull, line);
+    }
+    unsigned size() const { return width_ == 0 ? thread_block::size() : width_; }
+    unsigned num_threads() const { return size(); }
+    unsigned thread_rank() const { return hipopt::current % size(); }
+};
+
+inline thread_group tiled_partition(const thread_group&, unsigned size) {
+    return thread_group(size);
+}
+
 // The lanes that came to the same line together.
 class coalesced_group {
     unsigned long long lanes_;

@@ -94,3 +94,8 @@ void install_handlers() {
 }
 
 }  // namespace hipopt
+
+#if !defined(__GLIBC__)
+// musl's blocks all signals before it calls what the sandbox forbids; on_forbidden_call would miss it.
+extern "C" void abort() { hipopt::die(hipopt::Say::signal, SIGABRT, ~std::uint64_t{0}); }
+#endif

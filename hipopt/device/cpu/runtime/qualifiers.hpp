@@ -26,7 +26,8 @@
 #define __cluster_dims__(...)
 #define __forceinline__ inline
 #define __inline_hint__ inline
-#define __noinline__ __attribute__((__noinline__))
+// Empty, so that __attribute__((__noinline__)) in standard headers stays valid.
+#define __noinline__
 #define __align__(n) __attribute__((aligned(n)))
 #define __restrict__ __restrict
 #define __hip_pinned_shadow__
@@ -94,6 +95,7 @@ template <class T, class U>
 inline void __stcg(T* p, U value) {
     *p = value;
 }
+#if !defined(__clang__)  // clang has these
 template <class T>
 inline void __builtin_nontemporal_store(T value, T* p) {
     *p = value;
@@ -102,6 +104,7 @@ template <class T>
 inline T __builtin_nontemporal_load(const T* p) {
     return *p;
 }
+#endif
 
 inline long long clock64() {
 #if defined(__x86_64__)

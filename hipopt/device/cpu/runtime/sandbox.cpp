@@ -86,6 +86,7 @@ long call(long number, long a, long b = 0, long c = 0, long d = 0, long e = 0) {
         ALLOW(sigaltstack), ALLOW(prctl), REFUSE(prlimit64), REFUSE(rseq),             \
         REFUSE(readlinkat), START_OF_THIS_MACHINE
 
+#undef prlimit64  // musl makes it a macro
 #ifndef SYS_rseq
 #if defined(__x86_64__)
 #define SYS_rseq 334

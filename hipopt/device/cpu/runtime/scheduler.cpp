@@ -31,6 +31,8 @@ namespace {
 
 constexpr unsigned max_threads = 1024, wave_size = 64, max_waves = max_threads / wave_size;
 constexpr std::size_t stack_bytes = 256 << 10, guard_bytes = 64 << 10, page_bytes = 4096;
+// Stacks start at different offsets in their pages, or all would share a few cache lines.
+constexpr std::size_t color_bytes = 320, colors = 51;
 constexpr std::size_t lds_area_bytes = (160 << 10) + page_bytes;
 
 struct Fiber {
@@ -104,8 +106,9 @@ Fiber* new_fiber() {
     }
     char* low = stacks + fiber_count * stride + guard_bytes;
     if (mprotect(low, stack_bytes, PROT_READ | PROT_WRITE) != 0) die(Say::out_of_memory, 0);
+    char* top = low + stack_bytes - fiber_count % colors * color_bytes;
     Fiber* fiber = &fibers[fiber_count++];
-    fiber->stack_pointer = fresh_stack(low + stack_bytes);
+    fiber->stack_pointer = fresh_stack(top);
     return fiber;
 }
 
@@ -125,10 +128,14 @@ void start_threads() {
     }
 }
 
-void resume(unsigned index) {
-    current = index;
-    threadIdx = threads[index].index;
-    enter(threads[index].fiber);
+// Makes a released lane of the wave the running thread; the stack to continue on.
+void* take_ready_lane(unsigned number) {
+    Wave& wave = waves[number];
+    current = number * wave_size + static_cast<unsigned>(__builtin_ctzll(wave.ready));
+    wave.ready &= wave.ready - 1;
+    threadIdx = threads[current].index;
+    running = threads[current].fiber;
+    return running->stack_pointer;
 }
 
 // Parks the running thread until the scheduler resumes it.
@@ -145,7 +152,12 @@ Thread& park(Wait wait, bool predicate, int line) {
     return thread;
 }
 
-void wait_parked(Thread& thread) { hipopt_switch(&thread.fiber->stack_pointer, scheduler_stack); }
+// Continues with another lane of the wave, or with the scheduler where none is released.
+void wait_parked(Thread& thread) {
+    const unsigned wave = current / wave_size;
+    void* next = waves[wave].ready != 0 ? take_ready_lane(wave) : scheduler_stack;
+    hipopt_switch(&thread.fiber->stack_pointer, next);
+}
 
 template <class Visit>
 void each_lane(std::uint64_t lanes, Visit visit) {
@@ -188,11 +200,7 @@ void run_wave(unsigned number) {
     Wave& wave = waves[number];
     start_threads();
     for (;;) {
-        while (wave.ready != 0) {
-            const unsigned lane = static_cast<unsigned>(__builtin_ctzll(wave.ready));
-            wave.ready &= wave.ready - 1;
-            resume(number * wave_size + lane);
-        }
+        while (wave.ready != 0) hipopt_switch(&scheduler_stack, take_ready_lane(number));
         if (wave.at_wave_operation == 0) return;
         release_wave_operation(threads + number * wave_size, wave);
     }

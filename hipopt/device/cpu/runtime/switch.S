@@ -18,7 +18,8 @@ hipopt_switch:
     popq %r12
     popq %rbx
     popq %rbp
-    ret
+    popq %rcx
+    jmpq *%rcx  // not ret: the processor would predict a return to this stack
 #elif defined(__aarch64__)
 hipopt_switch:
     sub sp, sp, #160
