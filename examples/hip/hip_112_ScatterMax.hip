@@ -11,9 +11,11 @@ __device__ void atomic_max_float(float* address, float value) {
     } while (assumed != old);
 }
 
-// out[index[i]] = max(out[index[i]], src[i])
-__global__ void scatter_max(const float* src, const int* index, float* out, int n) {
+// Scores lose half of their weight every `half_life`; the best one left wins its slot:
+// out[index[i]] = max(out[index[i]], score[i] * 0.5^(age[i] / half_life))
+__global__ void scatter_max(const float* score, const float* age, const int* index, float* out,
+                            float half_life, int n) {
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += blockDim.x * gridDim.x) {
-        atomic_max_float(&out[index[i]], src[i]);
+        atomic_max_float(&out[index[i]], score[i] * pow(0.5, age[i] / half_life));
     }
 }
