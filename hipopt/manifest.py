@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import ijson
 import msgspec
@@ -139,8 +139,7 @@ def _plain(file: io.BufferedReader) -> io.BufferedReader:
     """The file's content, unpacked if it is gzipped."""
     if file.peek(2)[:2] != _GZIP_MAGIC:
         return file
-    unpacked: BinaryIO = gzip.GzipFile(fileobj=file)
-    return io.BufferedReader(unpacked, 1 << 20)  # type: ignore[type-var]
+    return io.BufferedReader(gzip.GzipFile(fileobj=file), 1 << 20)
 
 
 def _rows(path: Path, stream: io.BufferedReader) -> Rows:

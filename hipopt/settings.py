@@ -1,4 +1,4 @@
-"""All settings, read once at the edge: option, then environment, then `hipopt.toml`, then default."""
+"""All settings, read once at the edge: option, environment, `hipopt.toml`, default."""
 
 from __future__ import annotations
 
@@ -87,7 +87,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 _AT_LEAST = {
-    "lease_s": 2, "shards": 1, "concurrency": 1, "attempts": 1, "seeds": 1, "max_tokens": 1, "min_speedup": 1.0,
+    "lease_s": 2,
+    "shards": 1, "concurrency": 1, "attempts": 1, "seeds": 1, "max_tokens": 1, "min_speedup": 1.0,
     "check_timeout_s": 1, "launch_timeout_s": 0.1, "model_timeout_s": 1, "model_patience_s": 0,
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 from hipopt.records import KernelId, Record
@@ -61,10 +62,7 @@ def plan_shards(ids: Iterable[KernelId], shards: int) -> ShardPlan:
     parts = min(shards, len(ordered))
     bounds = [len(ordered) * k // parts for k in range(parts + 1)]
     return ShardPlan(
-        shards=tuple(
-            _shard(k, ordered[low:high])
-            for k, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False))
-        )
+        shards=tuple(_shard(k, ordered[low:high]) for k, (low, high) in enumerate(pairwise(bounds)))
     )
 
 
