@@ -69,6 +69,12 @@ def depths(client: redis.Redis, queues: Collection[str]) -> dict[str, int]:
         return dict(zip(queues, pipe.execute(), strict=True))
 
 
+def held_count(client: redis.Redis, namespace: str) -> int:
+    """Messages that some worker or collector holds."""
+    count: Any = client.hlen(_held_key(namespace))
+    return int(count)
+
+
 def backlog(client: redis.Redis, namespace: str, queues: Collection[str]) -> Backlog:
     """What is on its way. A message may move while we look, and be missed: look twice.
 
@@ -104,9 +110,14 @@ def _waiting(client: redis.Redis, queue: str) -> Iterator[_Message]:
 
 def _held(client: redis.Redis, namespace: str) -> Iterator[tuple[_Message, str]]:
     """Messages that a consumer holds, each with the queue that it came from."""
-    for _, raw in client.hscan_iter(f"{namespace}.unacked", count=_PAGE):
+    for _, raw in client.hscan_iter(_held_key(namespace), count=_PAGE):
         try:
             message, _, key = _unacked.decode(raw)
         except ValueError:
             continue
         yield message, key
+
+
+def _held_key(namespace: str) -> str:
+    """Kombu's hash of what is unacknowledged, as `broker.transport_options` names it."""
+    return f"{namespace}.unacked"
