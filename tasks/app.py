@@ -1,0 +1,11 @@
+"""The app that `celery -A tasks.app worker` and Flower load; settings come from the environment."""
+
+from hipopt.broker import make_app
+from hipopt.settings import load
+from tasks import optimize, signals, steps
+
+settings = load()
+app = make_app(settings)
+optimize.register(app, settings)
+steps.install(app, settings)
+signals.connect(app, settings)
