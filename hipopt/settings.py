@@ -1,4 +1,4 @@
-"""All settings, read once: option, then environment, then `hipopt.toml`, then default."""
+"""All settings, read once at the edge: option, environment, `hipopt.toml`, default."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`redis://`, `rediss://` or `redis+socket://`."""
     namespace: str = "hipopt"
     """Prefix of all queue names, so that several runs can share one Redis."""
+    lease_s: int = 120
+    """How long a worker or collector may be silent before its messages go to another. Must be the
+    same for all that share a namespace: the shortest wins."""
     shards: int = 8
     device: Literal["cpu", "amd", "nvidia"] = "cpu"
     concurrency: int | None = None
@@ -84,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 _AT_LEAST = {
+    "lease_s": 2,
     "shards": 1, "concurrency": 1, "attempts": 1, "seeds": 1, "max_tokens": 1, "min_speedup": 1.0,
     "check_timeout_s": 1, "launch_timeout_s": 0.1, "model_timeout_s": 1, "model_patience_s": 0,
 }  # fmt: skip
