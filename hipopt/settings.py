@@ -115,9 +115,16 @@ def load(
         values |= layer
         sources |= dict.fromkeys(layer, source)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         raise UsageError(_explain(str(error), sources)) from None
+
+
+def _from_text(kind: type, text: object) -> Path:
+    """What msgspec does not convert by itself: paths."""
+    if kind is not Path or not isinstance(text, str | Path):
+        raise ValueError(f"expected a path, got {text!r}")
+    return Path(text)
 
 
 def _path(text: str | None) -> Path | None:
