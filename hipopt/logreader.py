@@ -27,6 +27,8 @@ class LogLine(msgspec.Struct, frozen=True):
     status: str
     failure_kind: Any = None
     """A `records.FailureKind`, or whatever a script wrote there."""
+    name: Any = None
+    speedup: Any = None
 
     @property
     def final(self) -> bool:
