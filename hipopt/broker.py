@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import redis
 from celery import Celery
-from kombu.entity import Queue
+from kombu.entity import Exchange, Queue
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
 from redis.retry import Retry
@@ -61,7 +61,7 @@ def make_app(settings: Settings) -> Celery:
         broker_transport_options=transport_options(settings),
         task_publish_retry_policy=publish_policy(max_retries=5),
         # Several runs share one Redis without hearing of each other.
-        task_queues=[Queue(shard_queue(namespace, k)) for k in range(settings.shards)],
+        task_queues=[_queue(shard_queue(namespace, k)) for k in range(settings.shards)],
         task_default_queue=shard_queue(namespace, 0),
         control_exchange=f"{namespace}.pidbox",
         event_exchange=f"{namespace}.celeryev",
@@ -70,6 +70,10 @@ def make_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
     )
     return app
+
+
+def _queue(name: str) -> Queue:
+    return Queue(name, Exchange(name, type="direct"), routing_key=name)
 
 
 def transport_options(settings: Settings) -> dict[str, Any]:
@@ -102,11 +106,13 @@ def publish_policy(*, max_retries: int | None) -> dict[str, Any]:
     }
 
 
-def publish_result(app: Celery, namespace: str, body: bytes) -> None:
+def publish_result(
+    app: Celery, namespace: str, body: bytes, *, max_retries: int | None = None
+) -> None:
     """The result message is stored at the broker: Redis has answered that it holds it.
 
-    Waits for a broker that is away for as long as it takes. The task that calls this is not
-    acknowledged meanwhile, so giving up would only mean doing its work again.
+    Waits for a broker that is away, by default for as long as it takes: the task that calls this
+    is not acknowledged meanwhile, so giving up would only mean doing its work again.
     """
     with app.producer_pool.acquire(block=True) as producer:
         producer.publish(
@@ -116,7 +122,7 @@ def publish_result(app: Celery, namespace: str, body: bytes) -> None:
             content_type="application/json",
             content_encoding="utf-8",
             retry=True,
-            retry_policy=publish_policy(max_retries=None),
+            retry_policy=publish_policy(max_retries=max_retries),
         )
 
 

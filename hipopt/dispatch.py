@@ -224,19 +224,21 @@ class Dispatcher:
 
     def _send_again(self, vanished: frozenset[KernelId], *, count: bool) -> None:
         """They wait again. A broker that forgot everything is not held against a kernel."""
-        if vanished:
-            logger.warning("%d kernels fell through, sending them again", len(vanished))
-        for kernel_id in vanished:
-            self._resends[kernel_id] += count
-            if self._resends[kernel_id] > self.options.resend:
-                logger.error(
-                    "kernel %r vanished %d times and is given up; look for its id in the workers' "
-                    "logs, then dispatch again", kernel_id, self._resends[kernel_id],
-                )  # fmt: skip
-                self.todo.give_up(kernel_id)
-            else:
-                self._resent += 1
-                self.todo.take_back(kernel_id)
+        self._resends.update(vanished if count else ())
+        hopeless = {i for i in vanished if self._resends[i] > self.options.resend}
+        for kernel_id in hopeless:
+            self.todo.give_up(kernel_id)
+        for kernel_id in vanished - hopeless:
+            self.todo.take_back(kernel_id)
+        self._resent += len(vanished - hopeless)
+        if vanished - hopeless:
+            logger.warning("%d kernels fell through and are sent again", len(vanished - hopeless))
+        if hopeless:
+            logger.error(
+                "%d kernels fell through %d times and are given up, %r among them: see the "
+                "workers' logs for its id, then dispatch again",
+                len(hopeless), self.options.resend + 1, next(iter(hopeless)),
+            )  # fmt: skip
 
     def _refill(self) -> None:
         """Every shard that ran low has its share of the window on its way, if it has that many."""

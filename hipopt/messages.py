@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from hipopt.errors import HipoptError
+from hipopt.errors import HipoptError, WorkloadError
 from hipopt.records import KernelId, KernelTask, Record, ResultRow, Workload
 
 SCHEMA = 1
@@ -130,19 +130,29 @@ def decode_task(raw: object) -> TaskMessage:
     if found != SCHEMA:
         raise MessageError(f"task message has schema {found!r}, this hipopt reads {SCHEMA}")
     try:
-        message = msgspec.convert(raw, _PlainTask)
-        workloads = tuple(Workload.from_json(w) for w in message.kernel.pop("workloads", ()))
-        kernel = msgspec.convert({**message.kernel, "workloads": ()}, KernelTask)
-    except msgspec.ValidationError as error:
+        message = msgspec.convert(raw, _WireTask)
+        workloads = tuple(Workload.from_json(w) for w in message.kernel.workloads)
+    except (msgspec.ValidationError, WorkloadError) as error:
         raise MessageError(f"task message: {error}") from None
-    return TaskMessage(
-        kernel=msgspec.structs.replace(kernel, workloads=workloads), requeues=message.requeues
-    )
+    kernel = KernelTask(**(msgspec.structs.asdict(message.kernel) | {"workloads": workloads}))
+    return TaskMessage(kernel=kernel, requeues=message.requeues)
 
 
-class _PlainTask(msgspec.Struct):
-    kernel: dict[str, Any]
-    requeues: int = 0
+class _WireKernel(msgspec.Struct):
+    """A `KernelTask` whose workloads are not checked yet."""
+
+    id: KernelId
+    name: str
+    code_body: str
+    hip_file: str | None
+    hip_source: str | None
+    workloads: list[Any]
+    shard: int
+
+
+class _WireTask(msgspec.Struct):
+    kernel: _WireKernel
+    requeues: int
 
 
 def encode_row(row: ResultRow) -> bytes:

@@ -115,15 +115,16 @@ def load(
         values |= layer
         sources |= dict.fromkeys(layer, source)
     try:
-        return msgspec.convert(values, Settings, strict=False, dec_hook=_decode_path)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         raise UsageError(_explain(str(error), sources)) from None
 
 
-def _decode_path(kind: type[Any], value: object) -> Any:  # noqa: ANN401 (msgspec's hook)
-    if kind is Path and isinstance(value, str | Path) and value:
-        return Path(value)
-    raise ValueError(f"Expected `{kind.__name__}`, got {value!r}")
+def _from_text(kind: type, text: object) -> Path:
+    """What msgspec does not convert by itself: paths."""
+    if kind is not Path or not isinstance(text, str | Path):
+        raise ValueError(f"expected a path, got {text!r}")
+    return Path(text)
 
 
 def _path(text: str | None) -> Path | None:

@@ -21,6 +21,7 @@ from hipopt.broker import WORKER_LOST_RETRIES, publish_result
 from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
 from hipopt.messages import (
     TASK_NAME,
+    MessageError,
     TaskMessage,
     Trouble,
     TroubleKind,
@@ -28,7 +29,7 @@ from hipopt.messages import (
     encode_row,
     encode_trouble,
 )
-from hipopt.records import KernelTask, ResultRow
+from hipopt.records import KernelId, KernelTask, ResultRow
 from hipopt.send import send_back
 from hipopt.settings import Settings
 
@@ -43,12 +44,13 @@ MAX_INTERNAL = 3
 class Optimizing(Protocol):
     """What the task needs of `hipopt.optimize.Optimizer`."""
 
-    def optimize(self, task: KernelTask) -> ResultRow: ...
+    def optimize(self, task: KernelTask) -> ResultRow:
+        """The kernel's final result."""
 
 
 @functools.cache
 def optimizer(settings: Settings) -> Optimizing:
-    """This pool process's optimizer, made on first use: never before the fork."""
+    """The pool process's own optimizer, made on first use: never before the fork."""
     from hipopt.optimize import Optimizer
 
     made: Optimizing = Optimizer.from_settings(settings)
@@ -60,7 +62,12 @@ def register(app: Celery, settings: Settings) -> None:
 
     @app.task(name=TASK_NAME, bind=True, max_retries=WORKER_LOST_RETRIES, default_retry_delay=2)
     def optimize_kernel(self: Task, message: Any) -> None:  # noqa: ANN401 (off the wire)
-        run(self, settings, decode_task(message))
+        try:
+            decoded = decode_task(message)
+        except MessageError as error:
+            _report(self, settings, error, None)
+            raise Ignore from None
+        run(self, settings, decoded)
 
 
 def run(task: Task, settings: Settings, message: TaskMessage) -> None:
@@ -78,17 +85,27 @@ def run(task: Task, settings: Settings, message: TaskMessage) -> None:
 
 def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Exception) -> None:
     kernel, requeues = message.kernel, message.requeues
-    kind = _kind(error)
-    trouble = Trouble(
-        kind=kind, message=_words(error), worker=task.request.hostname or "?", kernel_id=kernel.id
-    )
-    publish_result(task.app, settings.namespace, encode_trouble(trouble))
-    logger.warning("kernel %r: %s: %s", kernel.id, kind, trouble.message)
+    kind = _report(task, settings, error, kernel.id)
     if kind != "internal" or requeues < MAX_INTERNAL:
         time.sleep(PAUSES_S[min(requeues, len(PAUSES_S) - 1)])
         retries = task.request.retries
         send_back(task.app, settings.namespace, kernel, requeues=requeues + 1, retries=retries)
     raise Ignore
+
+
+def _report(
+    task: Task, settings: Settings, error: Exception, kernel_id: KernelId | None
+) -> TroubleKind:
+    """The trouble is on its way to the collector."""
+    trouble = Trouble(
+        kind=_kind(error),
+        message=_words(error),
+        worker=task.request.hostname or "?",
+        kernel_id=kernel_id,
+    )
+    publish_result(task.app, settings.namespace, encode_trouble(trouble))
+    logger.warning("kernel %r: %s: %s", kernel_id, trouble.kind, trouble.message)
+    return trouble.kind
 
 
 def _kind(error: Exception) -> TroubleKind:

@@ -27,7 +27,7 @@ def connect(app: Celery, settings: Settings) -> None:
     """Workers of this app speak up at boot, in every pool process, and when one is lost."""
 
     @signals.worker_init.connect(weak=False)
-    def check(**_: Any) -> None:
+    def check(**_: object) -> None:
         try:
             for warning in check_broker(settings):
                 logger.warning("%s", warning)
@@ -36,7 +36,7 @@ def connect(app: Celery, settings: Settings) -> None:
             raise SystemExit(1) from None
 
     @signals.worker_process_init.connect(weak=False)
-    def bind(**_: Any) -> None:
+    def bind(**_: object) -> None:
         """A worker that is killed takes its pool with it: no process works on for nobody."""
         die_with_parent()
         if os.getppid() == 1:  # it died before we asked
@@ -47,7 +47,7 @@ def connect(app: Celery, settings: Settings) -> None:
         sender: Any = None,  # noqa: ANN401
         exception: object = None,
         args: Any = (),  # noqa: ANN401
-        **_: Any,
+        **_: object,
     ) -> None:
         if getattr(sender, "name", None) != TASK_NAME or not isinstance(exception, WorkerLostError):
             return
@@ -68,4 +68,4 @@ def connect(app: Celery, settings: Settings) -> None:
             ),
             shard=kernel.shard,
         )
-        publish_result(app, settings.namespace, encode_row(row))
+        publish_result(app, settings.namespace, encode_row(row), max_retries=3)
