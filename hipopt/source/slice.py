@@ -22,9 +22,9 @@ from hipopt.source.tokens import clean, fingerprint
 def slice_kernel(source: str | None, name: str, *, code_body: str | None = None) -> Capsule:
     """The kernel `name` with just the helpers, macros, constants and types that it needs.
 
-    `source` is its whole file; `code_body` the kernel as the manifest has it: the function, only its
-    body, or the function with helpers. Where both are there and differ, `code_body` is put into the
-    file's place. Where `source` is None, `code_body` has to stand alone.
+    `source` is its whole file; `code_body` the kernel as the manifest has it: the function, only
+    its body, or the function with helpers. Where both are there and differ, `code_body` takes the
+    place of what the file has. Where `source` is None, `code_body` has to stand alone.
 
     Raises:
         SourceError: no such kernel, or several, or a source that can't be cut; says which.

@@ -33,9 +33,9 @@ class SpliceFailure(Record, frozen=True, kw_only=True):
 def splice(reference: Capsule, code: str) -> Capsule | SpliceFailure:
     """The reference with its kernel replaced by the one in `code`, or why that can't be.
 
-    `code` is a whole file, a kernel with or without helpers, or only a kernel's body. What it defines
-    replaces what the reference defines under the same name; host code in it is left out. The kernel
-    keeps its name and the types of its arguments.
+    `code` is a whole file, a kernel with or without helpers, or only a kernel's body. What it
+    defines replaces what the reference defines under the same name; host code in it is left out.
+    The kernel keeps its name and the types of its arguments.
     """
     file = parse(reference.source)
     kernel = find_kernel(file, reference.kernel, reference.kernel_text)
