@@ -40,7 +40,7 @@ def splice(reference: Capsule, code: str) -> Capsule | SpliceFailure:
     file = parse(reference.source)
     kernel = find_kernel(file, reference.kernel, reference.kernel_text)
     try:
-        submission = read_submission(code, kernel)
+        submission = read_submission(code, kernel, file.pieces)
         pieces, new_kernel = merge(file.pieces, kernel, submission)
         candidate = build_capsule(pieces, new_kernel)
     except SourceError as error:
