@@ -14,7 +14,7 @@ _NAMESPACES = frozenset({"std", "cooperative_groups"})
 
 
 def closure(kernel: Piece, pieces: Sequence[Piece]) -> tuple[list[Piece], frozenset[str]]:
-    """The pieces that `kernel` needs, itself included, in the order of `pieces`; and all words used.
+    """The pieces that `kernel` needs, in the order of `pieces`, and all the words that they use.
 
     Host functions, mutable host globals and other kernels are never needed.
     """

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hipopt.errors import SourceError
 from hipopt.source.cut import Frame
 from hipopt.source.parameters import parameters, template_parameters, type_key
-from hipopt.source.parse import SourceFile, parse
+from hipopt.source.parse import SourceFile, macros_of, parse
 from hipopt.source.piece import Piece
 from hipopt.source.tokens import clean, code_tokens, code_words
 
@@ -26,8 +26,10 @@ class Submission:
     kernel: Piece
 
 
-def read_submission(code: str, kernel: Piece) -> Submission:
+def read_submission(code: str, kernel: Piece, around: Sequence[Piece]) -> Submission:
     """`code` read as a file, a function with or without helpers, or only a body, for `kernel`.
+
+    `around` are the pieces among which it will stand.
 
     Raises:
         SourceError: it holds no kernel of that name, several, or can't be cut.
@@ -35,8 +37,23 @@ def read_submission(code: str, kernel: Piece) -> Submission:
     text = clean(code)
     if is_body(text):
         text = replace_body(kernel.text, text)
-    file = parse(text, "candidate")
+    macros = macros_of(around)
+    if not _has_words(text, {"__global__", *macros}):
+        raise SourceError(_missing(parse_or_empty(text), kernel.names[0]))
+    file = parse(text, "candidate", macros)
     return Submission(pieces=file.pieces, kernel=_only_kernel(file, kernel))
+
+
+def _has_words(text: str, words: set[str]) -> bool:
+    return any(word.text in words for word in code_words(text))
+
+
+def parse_or_empty(text: str) -> SourceFile:
+    """The pieces of `text`; none where it can't be cut."""
+    try:
+        return parse(text)
+    except SourceError:
+        return parse("")
 
 
 def _only_kernel(file: SourceFile, kernel: Piece) -> Piece:
@@ -83,11 +100,7 @@ def is_body(text: str) -> bool:
         return True
     if any(w.text == "__global__" for w in code_words(text)):
         return False
-    try:
-        pieces = parse(text).pieces
-    except SourceError:
-        return False
-    return not any(_is_definition(p) for p in pieces)
+    return not any(_is_definition(p) for p in parse_or_empty(text).pieces)
 
 
 def _is_definition(piece: Piece) -> bool:
