@@ -98,7 +98,7 @@ class _WireRow(msgspec.Struct):
 class _Wire(msgspec.Struct):
     schema: int
     type: Literal["row", "trouble"]
-    row: msgspec.Raw | None = None
+    row: msgspec.Raw = msgspec.Raw(b"")
     trouble: Trouble | None = None
 
 
@@ -184,7 +184,7 @@ def decode_result(body: bytes) -> RowLine | Trouble:
             raise MessageError(f"schema {message.schema}, this hipopt reads {SCHEMA}")
         if message.trouble is not None:
             return message.trouble
-        line = msgspec.json.format(bytes(message.row or b""), indent=-1)
+        line = msgspec.json.format(bytes(message.row), indent=-1)
         return RowLine(id=_wire_row.decode(line).id, line=line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(str(error)) from None

@@ -45,9 +45,9 @@ class Todo:
         return sum(self.shards_done)
 
     @property
-    def unfinished(self) -> bool:
-        """Whether there is anything left to send or to wait for."""
-        return any(self._waiting) or any(self._sent)
+    def unfinished(self) -> int:
+        """Kernels left to send or to wait for."""
+        return self.waiting + self.on_their_way
 
     def sent(self) -> Iterable[KernelId]:
         """The kernels on their way."""
