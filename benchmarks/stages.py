@@ -96,8 +96,10 @@ def queue_and_log(task: KernelTask, rows: int, scratch: Path) -> dict[str, float
         Dispatcher(settings, DispatchOptions(wait=False)).run(lambda _: None, threading.Event())
         dispatched = cpu_s() - started
         app = make_app(settings)
+        queues = [shard_queue(settings.namespace, k) for k in range(settings.shards)]
         with connect(settings) as client:
-            client.delete(*(shard_queue(settings.namespace, k) for k in range(settings.shards)))
+            assert sum(map(client.llen, queues)) == rows
+            client.delete(*queues)
         with app.producer_pool.acquire(block=True) as producer:
             for i in range(rows):
                 row = ResultRow(id=i, status="success", name=task.name, opt_kernel=task.code_body)
