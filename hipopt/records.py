@@ -301,7 +301,7 @@ class Attempt(Record, frozen=True, kw_only=True):
     number: int
     """From 1."""
     outcome: str
-    """A `Verdict`, or `malformed_reply`."""
+    """A `Verdict`, `malformed_reply`, or `prompt_refused`."""
     reason: str
     speedup: float | None = None
     candidate_sha256: str | None = None
@@ -315,7 +315,7 @@ class Attempt(Record, frozen=True, kw_only=True):
 FailureKind: TypeAlias = Literal[
     "no_speedup", "mismatch", "nondeterministic", "compile_error", "rejected", "crashed", "timeout",
     "out_of_bounds", "unverifiable", "reference_error", "malformed_reply", "no_reply",
-    "source_error", "worker_lost",
+    "prompt_refused", "source_error", "worker_lost",
 ]  # fmt: skip
 
 
