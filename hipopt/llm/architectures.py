@@ -45,6 +45,8 @@ _CDNA_VGPRS = (
     "512 VGPRs a lane and SIMD, shared by its waves (4 SIMDs a CU, at most 8 waves a SIMD): "
     "up to 64 a lane for 8 waves, 128 for 4, 256 for 2"
 )
+_CDNA_3_CACHES = "32 KiB vector L1 a CU, 4 MiB L2 a die, 256 MiB Infinity Cache, lines of 128 bytes"
+_SEVERAL_DIES = "blocks go to the dies in turn: neighbouring blocks do not share an L2"
 
 ARCHITECTURES = {
     a.arch: a
@@ -67,8 +69,8 @@ ARCHITECTURES = {
             lds_bytes=64 * 1024,
             vgprs=_CDNA_VGPRS,
             memory="HBM3, 5.3 TB/s (MI300X, MI300A); HBM3E, 6 TB/s (MI325X)",
-            caches="32 KiB vector L1 a CU, 4 MiB L2 a die, 256 MiB Infinity Cache, lines of 128 bytes",
-            notes="blocks go to the dies in turn: neighbouring blocks do not share an L2",
+            caches=_CDNA_3_CACHES,
+            notes=_SEVERAL_DIES,
         ),
         Architecture(
             arch="gfx950",
@@ -78,14 +80,14 @@ ARCHITECTURES = {
             lds_bytes=160 * 1024,
             vgprs=_CDNA_VGPRS,
             memory="HBM3E, 8 TB/s",
-            caches="32 KiB vector L1 a CU, 4 MiB L2 a die, 256 MiB Infinity Cache, lines of 128 bytes",
-            notes="blocks go to the dies in turn: neighbouring blocks do not share an L2",
+            caches=_CDNA_3_CACHES,
+            notes=_SEVERAL_DIES,
         ),
         Architecture(
             arch="gfx1100",
             products="AMD Radeon RX 7900 XTX, RX 7900 XT, PRO W7900 (RDNA 3)",
             wave_size=32,
-            compute_units="96 (RX 7900 XTX, PRO W7900) or 84 (RX 7900 XT), two to a work group processor",
+            compute_units="96 (RX 7900 XTX, PRO W7900) or 84 (RX 7900 XT), paired",
             lds_bytes=64 * 1024,
             vgprs="1536 VGPRs a lane and SIMD with 32 lanes, at most 256 a wave",
             memory="GDDR6, 960 GB/s (RX 7900 XTX)",

@@ -40,7 +40,7 @@ def describe_rounds(rounds: Sequence[Round], max_chars: int = MAX_HISTORY_CHARS)
     latest, best = rounds[-1], best_of(rounds)
     wanted = [_latest(latest), _code(latest, "Its code")]
     if best is not None and best.code != latest.code:
-        wanted.append(_code(best, f"The best attempt so far, {_result(best)}"))
+        wanted.append(_code(best, f"The best so far, {_result(best)}"))
     wanted.append("Write a better kernel, in the form asked for.")
     kept = list(_fitting(wanted, max_chars))
     room = max_chars - sum(len(part) + 2 for part in kept)
@@ -57,7 +57,7 @@ def _fitting(parts: Sequence[str], max_chars: int) -> Iterator[str]:
 
 
 def _line(attempt: Round) -> str:
-    return f"- attempt {attempt.number}: {_result(attempt)}. {_short(attempt.reason)}"
+    return f"- {_result(attempt)}. {_short(attempt.reason)}"
 
 
 def _result(attempt: Round) -> str:
@@ -75,7 +75,7 @@ def _latest(attempt: Round) -> str:
         else ""
     )
     parts = [
-        f"## Attempt {attempt.number}: {attempt.outcome}{_times(attempt.speedup)}",
+        f"## Latest: {_result(attempt)}",
         repeated,
         _short(attempt.reason),
         *(_evidence(attempt.judgement) if attempt.judgement else ()),

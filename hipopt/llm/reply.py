@@ -108,7 +108,12 @@ def defines(code: str, name: str) -> bool:
 
 
 def _candidate(code: str, thinking: str) -> Candidate:
-    return Candidate(code=code.strip("\n"), thinking=thinking.strip() or None)
+    return Candidate(code=_clean(code).strip("\n"), thinking=_clean(thinking).strip() or None)
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can hold: escapes in JSON can give halves of characters."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _what_is_missing(text: str, name: str) -> str:

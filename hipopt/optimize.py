@@ -1,0 +1,271 @@
+"""One kernel's story: ask, splice, judge, feed back, keep the best.
+
+Guarantee: what comes back is final and the kernel's own doing. Trouble on our side (the model's
+endpoint, the device) leaves as an exception, and the kernel's story is then to begin anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol, Self, TypeAlias, TypeVar
+
+import msgspec
+
+from hipopt.deadline import DeadlinePassed, within
+from hipopt.errors import DeviceError, SourceError
+from hipopt.llm.interface import ModelReply, PromptRefused, Proposer
+from hipopt.llm.prompt import messages_for
+from hipopt.llm.proposer import make_proposer
+from hipopt.llm.reply import Malformed, parse_reply
+from hipopt.llm.rounds import Round
+from hipopt.records import FailureKind, Judgement, KernelTask, ResultRow, Verdict, Workload
+from hipopt.resultrow import Story, result_row
+from hipopt.settings import Settings
+from hipopt.source.capsule import Capsule
+
+SHORT_HISTORY_CHARS = 4_000
+"""Room for earlier attempts where the endpoint refused the prompt with all of them."""
+GRACE_S = 15.0
+"""Time for aborted judging to unwind, before the device counts as sick."""
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Prepared(Protocol):
+    """A reference ready to be judged against."""
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Those that candidates will be judged on."""
+
+
+class Judge(Protocol):
+    """Who says whether a candidate is correct and faster."""
+
+    def prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared | Judgement:
+        """The reference compiled, its workloads qualified; a `Judgement`: it can't be judged."""
+
+    def judge(self, prepared: Any, candidate: Capsule) -> Judgement:  # noqa: ANN401 (its own `Prepared`)
+        """The verdict on a candidate."""
+
+    def abort(self) -> None:
+        """Kill what still runs on the device, from another thread than the judging one."""
+
+
+class SpliceFailure(Protocol):
+    """Why a candidate does not go into the reference's place."""
+
+    @property
+    def malformed(self) -> bool:
+        """True: the reply is to blame (not parsable, no kernel), not the kernel's content."""
+
+    @property
+    def reason(self) -> str:
+        """One sentence for the model."""
+
+
+class Slicer(Protocol):
+    """Cuts a capsule out of a file's text, or builds one of the kernel's code alone."""
+
+    def __call__(self, source: str | None, name: str, *, code_body: str | None) -> Capsule:
+        """The capsule; raises `SourceError`."""
+
+
+Splicer: TypeAlias = Callable[[Capsule, str], Capsule | SpliceFailure]
+
+
+class Optimizer:
+    """Takes kernels one at a time; holds what they share: proposer, judge, settings."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        proposer: Proposer,
+        judge: Judge,
+        slicer: Slicer,
+        splicer: Splicer,
+    ) -> None:
+        self._settings = settings
+        self._proposer = proposer
+        self._judge = judge
+        self._slice = slicer
+        self._splice = splicer
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """An optimiser with the proposer and the device that the settings name."""
+        from hipopt.device.choose import open_device
+        from hipopt.judge.judge import Judge as DeviceJudge
+        from hipopt.source.slice import slice_kernel
+        from hipopt.source.splice import splice
+
+        return cls(
+            settings,
+            proposer=make_proposer(settings),
+            judge=DeviceJudge(open_device(settings), settings),
+            slicer=slice_kernel,
+            splicer=splice,
+        )
+
+    def optimize(self, task: KernelTask) -> ResultRow:
+        """The kernel's final row.
+
+        Raises:
+            ModelUnavailable: the endpoint is down; nothing is known of the kernel.
+            ModelRefused: the endpoint will never answer as configured.
+            DeviceError: the device is sick; nothing is known of the kernel.
+        """
+        started_at = _now()
+        story = self._story(task)
+        return result_row(
+            task, story, model=self._proposer.model, started_at=started_at, finished_at=_now()
+        )
+
+    def _story(self, task: KernelTask) -> Story:
+        try:
+            reference = self._slice(task.hip_source, task.name, code_body=task.code_body)
+        except SourceError as error:
+            return Story(hindrance=("source_error", str(error)))
+        prepared = self._prepare(reference, task.workloads)
+        if isinstance(prepared, Judgement):
+            kind = _HINDRANCES.get(prepared.verdict, "unverifiable")
+            return Story(hindrance=(kind, prepared.reason), hindrance_judgement=prepared)
+        return Story(rounds=self._rounds(task, reference, prepared))
+
+    def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared | Judgement:
+        prepare = functools.partial(self._judge.prepare, reference, workloads)
+        what = "compiling and running the original"
+        return self._in_time(prepare, what, Verdict.UNVERIFIABLE)
+
+    def _rounds(
+        self, task: KernelTask, reference: Capsule, prepared: Prepared
+    ) -> tuple[Round, ...]:
+        rounds: list[Round] = []
+        for number in range(1, self._settings.attempts + 1):
+            reply = self._ask(task, number, reference, prepared, rounds)
+            if reply is None:
+                break
+            rounds.append(self._round(number, reply, reference, prepared, rounds))
+            _log_round(task, rounds[-1])
+            if self._is_enough(rounds[-1]):
+                break
+        return tuple(rounds)
+
+    def _ask(
+        self,
+        task: KernelTask,
+        number: int,
+        reference: Capsule,
+        prepared: Prepared,
+        rounds: Sequence[Round],
+    ) -> ModelReply | PromptRefused | None:
+        """The reply; a refused prompt is sent once more with less of the history."""
+        messages = functools.partial(
+            messages_for, reference, prepared.workloads, self._settings.target_arch, rounds
+        )
+        reply = self._proposer.ask(task, number, messages())
+        if isinstance(reply, PromptRefused) and rounds:
+            shorter = messages(max_history_chars=SHORT_HISTORY_CHARS)
+            reply = self._proposer.ask(task, number, shorter)
+        return reply
+
+    def _round(
+        self,
+        number: int,
+        reply: ModelReply | PromptRefused,
+        reference: Capsule,
+        prepared: Prepared,
+        rounds: Sequence[Round],
+    ) -> Round:
+        if isinstance(reply, PromptRefused):
+            return Round(number=number, outcome="prompt_refused", reason=reply.reason)
+        parsed = parse_reply(reply.text, reference.kernel)
+        if isinstance(parsed, Malformed):
+            blank = Round(number=number, outcome="malformed_reply", reason=_why(parsed, reply))
+            return _with_tokens(blank, reply)
+        thinking = parsed.thinking or reply.reasoning
+        twin = next((r for r in rounds if r.code == parsed.code), None)
+        if twin is not None:
+            again = _repeated(twin, number)
+        else:
+            again = self._judged(number, parsed.code, reference, prepared)
+        return _with_tokens(msgspec.structs.replace(again, thinking=thinking), reply)
+
+    def _judged(self, number: int, code: str, reference: Capsule, prepared: Prepared) -> Round:
+        candidate = self._splice(reference, code)
+        if not isinstance(candidate, Capsule):
+            outcome = "malformed_reply" if candidate.malformed else Verdict.REJECTED.value
+            return Round(number=number, outcome=outcome, reason=candidate.reason, code=code)
+        began_s = time.monotonic()
+        judge = functools.partial(self._judge.judge, prepared, candidate)
+        judgement = self._in_time(judge, "judging the candidate", Verdict.TIMEOUT)
+        return Round(
+            number=number,
+            outcome=judgement.verdict.value,
+            reason=judgement.reason,
+            code=code,
+            judgement=judgement,
+            seconds=time.monotonic() - began_s,
+        )
+
+    def _in_time(self, call: Callable[[], T], what: str, verdict: Verdict) -> T | Judgement:
+        """What the judge says, or `verdict` if it says nothing in time."""
+        timeout_s = self._settings.check_timeout_s
+        try:
+            return within(timeout_s, call, abort=self._judge.abort, grace_s=GRACE_S)
+        except DeadlinePassed as passed:
+            if passed.still_running:
+                raise DeviceError(
+                    f"{what} took longer than {timeout_s:g} s and can't be stopped; "
+                    "restart this worker and see 'hipopt doctor'"
+                ) from None
+        reason = f"{what} took longer than {timeout_s:g} s (HIPOPT_CHECK_TIMEOUT_S)"
+        return Judgement(verdict=verdict, reason=reason)
+
+    def _is_enough(self, latest: Round) -> bool:
+        """Whether another attempt is of no use, or not wanted."""
+        if latest.outcome == "prompt_refused":
+            return True
+        wanted = self._settings.stop_at_speedup
+        return wanted is not None and latest.faster and (latest.speedup or 0.0) >= wanted
+
+
+_HINDRANCES: dict[Verdict, FailureKind] = {
+    Verdict.REFERENCE_ERROR: "reference_error",
+    Verdict.UNVERIFIABLE: "unverifiable",
+}
+
+
+def _why(malformed: Malformed, reply: ModelReply) -> str:
+    if not reply.cut_off:
+        return malformed.reason
+    return f"{malformed.reason}; the reply reached the most tokens allowed, so be shorter"
+
+
+def _repeated(twin: Round, number: int) -> Round:
+    """The outcome of the same code, not judged again: the judge is fair but not cheap."""
+    return msgspec.structs.replace(
+        twin, number=number, repeats=twin.repeats or twin.number, seconds=0.0
+    )
+
+
+def _with_tokens(attempt: Round, reply: ModelReply) -> Round:
+    return msgspec.structs.replace(
+        attempt, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens
+    )
+
+
+def _log_round(task: KernelTask, attempt: Round) -> None:
+    fields = {"kernel": task.id, "attempt": attempt.number, "outcome": attempt.outcome}
+    log.info("kernel.attempt", extra=fields | {"speedup": attempt.speedup})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
