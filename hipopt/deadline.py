@@ -34,7 +34,8 @@ class _Run(Generic[T]):
         self._error: BaseException | None = None
         self.thread: threading.Thread | None = None
 
-    def __call__(self) -> None:
+    def in_thread(self) -> None:
+        """Make the call; in the thread that gets interrupted."""
         self.thread = threading.current_thread()
         try:
             self._value.append(self._call())
@@ -78,7 +79,7 @@ def within(
     """
     run = _Run(call)
     try:
-        func_timeout(timeout_s, run)
+        func_timeout(timeout_s, run.in_thread)
     except FunctionTimedOut:
         passed = True
     except BaseException:

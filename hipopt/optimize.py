@@ -22,7 +22,7 @@ from hipopt.llm.prompt import messages_for
 from hipopt.llm.proposer import make_proposer
 from hipopt.llm.reply import Malformed, parse_reply
 from hipopt.llm.rounds import Round
-from hipopt.records import FailureKind, Judgement, KernelTask, ResultRow, Verdict, Workload
+from hipopt.records import FailureKind, Judgement, KernelTask, Record, ResultRow, Verdict, Workload
 from hipopt.resultrow import Story, result_row
 from hipopt.settings import Settings
 from hipopt.source.capsule import Capsule
@@ -78,6 +78,15 @@ class Slicer(Protocol):
 
 
 Splicer: TypeAlias = Callable[[Capsule, str], Capsule | SpliceFailure]
+
+
+class _Case(Record, frozen=True, kw_only=True):
+    """A kernel that is ready for candidates."""
+
+    task: KernelTask
+    reference: Capsule
+    prepared: Any
+    """The judge's own `Prepared`."""
 
 
 class Optimizer:
@@ -137,56 +146,49 @@ class Optimizer:
         if isinstance(prepared, Judgement):
             kind = _HINDRANCES.get(prepared.verdict, "unverifiable")
             return Story(hindrance=(kind, prepared.reason), hindrance_judgement=prepared)
-        return Story(rounds=self._rounds(task, reference, prepared))
+        case = _Case(task=task, reference=reference, prepared=prepared)
+        return Story(rounds=self._rounds(case))
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared | Judgement:
         prepare = functools.partial(self._judge.prepare, reference, workloads)
         what = "compiling and running the original"
         return self._in_time(prepare, what, Verdict.UNVERIFIABLE)
 
-    def _rounds(
-        self, task: KernelTask, reference: Capsule, prepared: Prepared
-    ) -> tuple[Round, ...]:
+    def _rounds(self, case: _Case) -> tuple[Round, ...]:
         rounds: list[Round] = []
         for number in range(1, self._settings.attempts + 1):
-            reply = self._ask(task, number, reference, prepared, rounds)
+            reply = self._ask(case, number, rounds)
             if reply is None:
                 break
-            rounds.append(self._round(number, reply, reference, prepared, rounds))
-            _log_round(task, rounds[-1])
+            rounds.append(self._round(case, number, reply, rounds))
+            _log_round(case.task, rounds[-1])
             if self._is_enough(rounds[-1]):
                 break
         return tuple(rounds)
 
     def _ask(
-        self,
-        task: KernelTask,
-        number: int,
-        reference: Capsule,
-        prepared: Prepared,
-        rounds: Sequence[Round],
+        self, case: _Case, number: int, rounds: Sequence[Round]
     ) -> ModelReply | PromptRefused | None:
         """The reply; a refused prompt is sent once more with less of the history."""
         messages = functools.partial(
-            messages_for, reference, prepared.workloads, self._settings.target_arch, rounds
+            messages_for,
+            case.reference,
+            case.prepared.workloads,
+            self._settings.target_arch,
+            rounds,
         )
-        reply = self._proposer.ask(task, number, messages())
+        reply = self._proposer.ask(case.task, number, messages())
         if isinstance(reply, PromptRefused) and rounds:
             shorter = messages(max_history_chars=SHORT_HISTORY_CHARS)
-            reply = self._proposer.ask(task, number, shorter)
+            reply = self._proposer.ask(case.task, number, shorter)
         return reply
 
     def _round(
-        self,
-        number: int,
-        reply: ModelReply | PromptRefused,
-        reference: Capsule,
-        prepared: Prepared,
-        rounds: Sequence[Round],
+        self, case: _Case, number: int, reply: ModelReply | PromptRefused, rounds: Sequence[Round]
     ) -> Round:
         if isinstance(reply, PromptRefused):
             return Round(number=number, outcome="prompt_refused", reason=reply.reason)
-        parsed = parse_reply(reply.text, reference.kernel)
+        parsed = parse_reply(reply.text, case.reference.kernel)
         if isinstance(parsed, Malformed):
             blank = Round(number=number, outcome="malformed_reply", reason=_why(parsed, reply))
             return _with_tokens(blank, reply)
@@ -195,16 +197,16 @@ class Optimizer:
         if twin is not None:
             again = _repeated(twin, number)
         else:
-            again = self._judged(number, parsed.code, reference, prepared)
+            again = self._judged(case, number, parsed.code)
         return _with_tokens(msgspec.structs.replace(again, thinking=thinking), reply)
 
-    def _judged(self, number: int, code: str, reference: Capsule, prepared: Prepared) -> Round:
-        candidate = self._splice(reference, code)
+    def _judged(self, case: _Case, number: int, code: str) -> Round:
+        candidate = self._splice(case.reference, code)
         if not isinstance(candidate, Capsule):
             outcome = "malformed_reply" if candidate.malformed else Verdict.REJECTED.value
             return Round(number=number, outcome=outcome, reason=candidate.reason, code=code)
         began_s = time.monotonic()
-        judge = functools.partial(self._judge.judge, prepared, candidate)
+        judge = functools.partial(self._judge.judge, case.prepared, candidate)
         judgement = self._in_time(judge, "judging the candidate", Verdict.TIMEOUT)
         return Round(
             number=number,

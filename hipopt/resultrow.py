@@ -33,8 +33,7 @@ def result_row(
     """The final row: success if a candidate is correct and proven faster, else failure."""
     best = best_of(story.rounds)
     failure = None if best is not None and best.faster else _failure(story, best)
-    judged = [r.judgement for r in story.rounds if r.judgement] or [story.hindrance_judgement]
-    judgement = best.judgement if best else judged[-1]
+    judgement = best.judgement if best else _last_judgement(story)
     return ResultRow(
         id=task.id,
         status="failure" if failure else "success",
@@ -82,6 +81,11 @@ def _failure(story: Story, best: Round | None) -> tuple[FailureKind, str]:
     return cast(FailureKind, last.outcome), (
         f"no candidate was correct in {count} attempts; the last: {last.outcome}: {last.reason}"
     )
+
+
+def _last_judgement(story: Story) -> Judgement | None:
+    judged = (r.judgement for r in reversed(story.rounds) if r.judgement)
+    return next(judged, story.hindrance_judgement)
 
 
 def _one_line(text: str) -> str:

@@ -67,9 +67,12 @@ def _reasoning(message: Mapping[str, Any]) -> str | None:
 
 
 def _text(content: object) -> str:
-    """Text as a string, or as a list of parts of which some hold text."""
+    """Text as a string, or as a list of parts of which some hold text.
+
+    Half characters, which escapes in JSON can make, become question marks: no log can hold them.
+    """
     if isinstance(content, str):
-        return content
+        return content.encode("utf-8", "replace").decode("utf-8")
     if isinstance(content, list):
         return "".join(_text(_mapping(part).get("text")) for part in content)
     return ""
