@@ -11,12 +11,13 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol, Self, TypeAlias, TypeVar
+from typing import Any, Protocol, Self, TypeAlias, cast
 
 import msgspec
 
-from hipopt.deadline import DeadlinePassed, within
-from hipopt.errors import DeviceError, SourceError
+from hipopt.devices import judge_options, open_device
+from hipopt.errors import SourceError
+from hipopt.judge.judge import Judge as DeviceJudge
 from hipopt.llm.interface import ModelReply, PromptRefused, Proposer
 from hipopt.llm.prompt import messages_for
 from hipopt.llm.proposer import make_proposer
@@ -26,48 +27,23 @@ from hipopt.records import FailureKind, Judgement, KernelTask, Record, ResultRow
 from hipopt.resultrow import Story, result_row
 from hipopt.settings import Settings
 from hipopt.source.capsule import Capsule
+from hipopt.source.slice import slice_kernel
+from hipopt.source.splice import SpliceFailure, splice
 
 SHORT_HISTORY_CHARS = 4_000
 """Room for earlier attempts where the endpoint refused the prompt with all of them."""
-GRACE_S = 15.0
-"""Time for aborted judging to unwind, before the device counts as sick."""
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-
-class Prepared(Protocol):
-    """A reference ready to be judged against."""
-
-    @property
-    def workloads(self) -> tuple[Workload, ...]:
-        """Those that candidates will be judged on."""
 
 
 class Judge(Protocol):
     """Who says whether a candidate is correct and faster."""
 
-    def prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared | Judgement:
+    def prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Any:  # noqa: ANN401 (its own `Prepared`)
         """The reference compiled, its workloads qualified; a `Judgement`: it can't be judged."""
 
     def judge(self, prepared: Any, candidate: Capsule) -> Judgement:  # noqa: ANN401 (its own `Prepared`)
         """The verdict on a candidate."""
-
-    def abort(self) -> None:
-        """Kill what still runs on the device, from another thread than the judging one."""
-
-
-class SpliceFailure(Protocol):
-    """Why a candidate does not go into the reference's place."""
-
-    @property
-    def malformed(self) -> bool:
-        """True: the reply is to blame (not parsable, no kernel), not the kernel's content."""
-
-    @property
-    def reason(self) -> str:
-        """One sentence for the model."""
 
 
 class Slicer(Protocol):
@@ -98,8 +74,8 @@ class Optimizer:
         *,
         proposer: Proposer,
         judge: Judge,
-        slicer: Slicer,
-        splicer: Splicer,
+        slicer: Slicer = slice_kernel,
+        splicer: Splicer = splice,
     ) -> None:
         self._settings = settings
         self._proposer = proposer
@@ -109,19 +85,14 @@ class Optimizer:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """An optimiser with the proposer and the device that the settings name."""
-        from hipopt.device.choose import open_device
-        from hipopt.judge.judge import Judge as DeviceJudge
-        from hipopt.source.slice import slice_kernel
-        from hipopt.source.splice import splice
+        """An optimiser with the proposer and the device that the settings name.
 
-        return cls(
-            settings,
-            proposer=make_proposer(settings),
-            judge=DeviceJudge(open_device(settings), settings),
-            slicer=slice_kernel,
-            splicer=splice,
-        )
+        Raises:
+            UsageError: no source of candidates is named, or no such device.
+            DeviceError: the device is not there.
+        """
+        judge = DeviceJudge(open_device(settings), judge_options(settings))
+        return cls(settings, proposer=make_proposer(settings), judge=judge)
 
     def optimize(self, task: KernelTask) -> ResultRow:
         """The kernel's final row.
@@ -142,17 +113,12 @@ class Optimizer:
             reference = self._slice(task.hip_source, task.name, code_body=task.code_body)
         except SourceError as error:
             return Story(hindrance=("source_error", str(error)))
-        prepared = self._prepare(reference, task.workloads)
+        prepared = self._judge.prepare(reference, task.workloads)
         if isinstance(prepared, Judgement):
-            kind = _HINDRANCES.get(prepared.verdict, "unverifiable")
+            kind = cast(FailureKind, prepared.verdict.value)
             return Story(hindrance=(kind, prepared.reason), hindrance_judgement=prepared)
         case = _Case(task=task, reference=reference, prepared=prepared)
         return Story(rounds=self._rounds(case))
-
-    def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared | Judgement:
-        prepare = functools.partial(self._judge.prepare, reference, workloads)
-        what = "compiling and running the original"
-        return self._in_time(prepare, what, Verdict.UNVERIFIABLE)
 
     def _rounds(self, case: _Case) -> tuple[Round, ...]:
         rounds: list[Round] = []
@@ -202,12 +168,11 @@ class Optimizer:
 
     def _judged(self, case: _Case, number: int, code: str) -> Round:
         candidate = self._splice(case.reference, code)
-        if not isinstance(candidate, Capsule):
+        if isinstance(candidate, SpliceFailure):
             outcome = "malformed_reply" if candidate.malformed else Verdict.REJECTED.value
             return Round(number=number, outcome=outcome, reason=candidate.reason, code=code)
         began_s = time.monotonic()
-        judge = functools.partial(self._judge.judge, case.prepared, candidate)
-        judgement = self._in_time(judge, "judging the candidate", Verdict.TIMEOUT)
+        judgement = self._judge.judge(case.prepared, candidate)
         return Round(
             number=number,
             outcome=judgement.verdict.value,
@@ -217,32 +182,12 @@ class Optimizer:
             seconds=time.monotonic() - began_s,
         )
 
-    def _in_time(self, call: Callable[[], T], what: str, verdict: Verdict) -> T | Judgement:
-        """What the judge says, or `verdict` if it says nothing in time."""
-        timeout_s = self._settings.check_timeout_s
-        try:
-            return within(timeout_s, call, abort=self._judge.abort, grace_s=GRACE_S)
-        except DeadlinePassed as passed:
-            if passed.still_running:
-                raise DeviceError(
-                    f"{what} took longer than {timeout_s:g} s and can't be stopped; "
-                    "restart this worker and see 'hipopt doctor'"
-                ) from None
-        reason = f"{what} took longer than {timeout_s:g} s (HIPOPT_CHECK_TIMEOUT_S)"
-        return Judgement(verdict=verdict, reason=reason)
-
     def _is_enough(self, latest: Round) -> bool:
         """Whether another attempt is of no use, or not wanted."""
         if latest.outcome == "prompt_refused":
             return True
         wanted = self._settings.stop_at_speedup
         return wanted is not None and latest.faster and (latest.speedup or 0.0) >= wanted
-
-
-_HINDRANCES: dict[Verdict, FailureKind] = {
-    Verdict.REFERENCE_ERROR: "reference_error",
-    Verdict.UNVERIFIABLE: "unverifiable",
-}
 
 
 def _why(malformed: Malformed, reply: ModelReply) -> str:

@@ -271,6 +271,15 @@ class Timing(Record, frozen=True, kw_only=True):
     emulated: bool
     """True: CPU time of the emulator, which says nothing about a GPU."""
 
+    def describe(self) -> str:
+        """One sentence for a person or a model."""
+        where = "CPU time of the emulator, not of a GPU" if self.emulated else "GPU time"
+        return (
+            f"{self.speedup:.2f}x ({self.confidence:.0%} interval {self.low:.2f} to "
+            f"{self.high:.2f}; original {self.reference_time_us:.0f} us, candidate "
+            f"{self.candidate_time_us:.0f} us a launch; {where})"
+        )
+
 
 class Judgement(Record, frozen=True, kw_only=True):
     """A verdict with its evidence."""

@@ -31,6 +31,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`redis://`, `rediss://` or `redis+socket://`."""
     namespace: str = "hipopt"
     """Prefix of all queue names, so that several runs can share one Redis."""
+    lease_s: int = 120
+    """How long a worker or collector may be silent before its messages go to another. Must be the
+    same for all that share a namespace: the shortest wins."""
     shards: int = 8
     device: Literal["cpu", "amd", "nvidia"] = "cpu"
     concurrency: int | None = None
@@ -91,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 _AT_LEAST = {
+    "lease_s": 2,
     "shards": 1, "concurrency": 1, "attempts": 1, "seeds": 1, "max_tokens": 1, "min_speedup": 1.0,
     "stop_at_speedup": 1.0,
     "check_timeout_s": 1, "launch_timeout_s": 0.1, "model_timeout_s": 1, "model_patience_s": 0,
@@ -119,9 +123,16 @@ def load(
         values |= layer
         sources |= dict.fromkeys(layer, source)
     try:
-        return msgspec.convert(values, Settings, strict=False)
+        return msgspec.convert(values, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
         raise UsageError(_explain(str(error), sources)) from None
+
+
+def _from_text(kind: type, text: object) -> Path:
+    """What msgspec does not convert by itself: paths."""
+    if kind is not Path or not isinstance(text, str | Path):
+        raise ValueError(f"expected a path, got {text!r}")
+    return Path(text)
 
 
 def _path(text: str | None) -> Path | None:

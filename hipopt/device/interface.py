@@ -7,6 +7,7 @@ A device runs candidates in disposable child processes of ours. Bad kernels come
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
@@ -40,6 +41,8 @@ class Parameter(Record, frozen=True, kw_only=True):
     is_pointer: bool
     size: int
     """Bytes of the argument itself (8 for a pointer)."""
+    name: str | None = None
+    """As the source names it; None where that is not known."""
 
 
 class CodeObject(Record, frozen=True, kw_only=True):
@@ -126,3 +129,6 @@ class Device(Protocol):
 
     def open(self, code: CodeObject) -> Session:
         """A fresh child process that will run `code`, and nothing else."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold one unit of the device alone: a GPU, or a core for the emulator; waits for it."""

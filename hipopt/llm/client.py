@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import msgspec
 import openai
 
-from hipopt.deadline import DeadlinePassed, within
 from hipopt.errors import ModelRefused, ModelUnavailable, UsageError
 from hipopt.llm.answer import Unusable, read_answer
+from hipopt.llm.deadline import within
 from hipopt.llm.interface import Message, ModelReply, PromptRefused
 from hipopt.llm.patience import Clock, Patience, SystemClock
 from hipopt.llm.trouble import ADVICE, Means, Trouble, what_it_means
@@ -151,7 +151,7 @@ class ModelClient:
         )
         try:
             response = within(self._timeout_s + TRICKLE_SLACK_S, create)
-        except DeadlinePassed:
+        except TimeoutError:
             return Trouble(means=Means.ASK_AGAIN, said="no complete answer in time")
         except openai.APIError as error:
             return self._masked(what_it_means(error, self._clock.utc_now()))

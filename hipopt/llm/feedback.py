@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hipopt.llm.rounds import Round, best_of
-from hipopt.records import Judgement, Resources, Timing, Verdict
+from hipopt.records import Judgement, Resources, Verdict
 
 MAX_HISTORY_CHARS = 32_000
 MAX_COMPILER_CHARS = 4_000
 """The first errors matter; most of the rest follow from them."""
 MAX_REASON_CHARS = 600
+
+EMULATED = (
+    "The times come from an emulator on a CPU and say little about the GPU: judge by what you know "
+    "of it."
+)
 
 ADVICE = {
     Verdict.FASTER: "It is faster. Try to beat it with another idea; the best attempt is kept.",
@@ -89,8 +94,10 @@ def _evidence(judgement: Judgement) -> Iterator[str]:
         yield f"Difference: {judgement.mismatch.describe()}."
     if judgement.compiler_output:
         yield f"```\n{_first_lines(judgement.compiler_output)}\n```"
-    if judgement.timing:
-        yield _timing(judgement.timing)
+    if judgement.timing and judgement.timing.describe() not in judgement.reason:
+        yield judgement.timing.describe()
+    if judgement.timing and judgement.timing.emulated:
+        yield EMULATED
     if judgement.resources and _resources(judgement.resources):
         yield f"It uses {_resources(judgement.resources)}."
 
@@ -99,20 +106,6 @@ def _first_lines(output: str) -> str:
     if len(output) <= MAX_COMPILER_CHARS:
         return output
     return output[:MAX_COMPILER_CHARS].rpartition("\n")[0] + "\n[more errors follow]"
-
-
-def _timing(timing: Timing) -> str:
-    measured = (
-        f"On workload {timing.workload} the original takes {timing.reference_time_us:.4g} us, "
-        f"yours {timing.candidate_time_us:.4g} us: {timing.speedup:.3g} times as fast "
-        f"(interval {timing.low:.3g} to {timing.high:.3g})."
-    )
-    if timing.emulated:
-        measured += (
-            " These times come from an emulator on a CPU and say little about the GPU; judge by "
-            "what you know of it."
-        )
-    return measured
 
 
 def _resources(resources: Resources) -> str:

@@ -47,6 +47,7 @@ class Proposer(Protocol):
         """The answer to attempt `attempt` (from 1); None: nothing more to propose for this kernel.
 
         Raises:
+            PromptRefused: the endpoint refuses these messages, though it answers others.
             ModelUnavailable: the endpoint is down; the task is to be tried again later.
             ModelRefused: the endpoint will never answer as configured.
         """

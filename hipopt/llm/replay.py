@@ -38,7 +38,7 @@ class Replay:
     """
 
     def __init__(self, path: Path) -> None:
-        self.model = path.name
+        self.model = f"recorded: {path.name}"
         self._path = path
         self._offsets: dict[tuple[KernelId, int], int] = {}
         for number, offset, line in _lines(path, _ReplyLine):
@@ -71,7 +71,7 @@ class CandidateFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.model = path.name
+        self.model = f"from file: {path.name}"
         self._path = path
         self._offsets: dict[KernelId, list[int]] = {}
         for _, offset, line in _lines(path, _CandidateLine):

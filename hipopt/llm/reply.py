@@ -1,8 +1,9 @@
 """Reading a model's reply: its code and its thinking, in whatever dress they come.
 
 The form asked for is a block tagged `hip` and one tagged `thinking`. Any reply that leaves no doubt
-which code is meant is taken as well; the judge is strict enough for both. Everything else is
-`Malformed`, with a reason that the model can act on. No text raises.
+which code is meant is taken as well, a mere body of the kernel included: whether it fits is for
+the splicer and the judge to say. Everything else is `Malformed`, with a reason that the model can
+act on. No text raises.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ def parse_reply(text: str, kernel: str) -> Candidate | Malformed:
     name = kernel.rpartition("::")[2]
     if not text.strip():
         return Malformed(reason="the reply is empty")
-    found = _from_json(text, name)
+    found = _from_json(text)
     if found is None:
         said, answer = _without_thinking(text)
         found = _from_blocks(answer, said, name) or _from_tags(answer, said, name)
     return found or Malformed(reason=_what_is_missing(text, name))
 
 
-def _from_json(text: str, name: str) -> Candidate | None:
+def _from_json(text: str) -> Candidate | None:
     """From an object `{"hip": ..., "thinking": ...}`, alone or in a block."""
     bodies = [text] + [b.text for b in find_blocks(text) if b.tag == "json"]
     for body in bodies:
@@ -59,7 +60,7 @@ def _from_json(text: str, name: str) -> Candidate | None:
         except (ValueError, RecursionError):
             continue
         code, thinking = reply.get("hip"), reply.get("thinking")
-        if isinstance(code, str) and defines(code, name):
+        if isinstance(code, str) and code.strip():
             return _candidate(code, thinking if isinstance(thinking, str) else "")
     return None
 
@@ -81,22 +82,23 @@ def _without_thinking(text: str) -> tuple[str, str]:
 def _from_blocks(answer: str, said: str, name: str) -> Candidate | None:
     blocks = find_blocks(answer)
     thinking = [b.text for b in blocks if b.tag in THINKING_TAGS]
-    codes = [b for b in blocks if b.tag in CODE_TAGS and defines(b.text, name)]
+    codes = [b for b in blocks if b.tag in CODE_TAGS and b.text.strip()]
     if not codes:
         return None
-    best = max(enumerate(codes), key=lambda item: (*_rank(item[1]), item[0]))[1]
+    best = max(enumerate(codes), key=lambda item: (*_rank(item[1], name), item[0]))[1]
     return _candidate(best.text, "\n\n".join(thinking) or said) if best.closed else None
 
 
-def _rank(block: Block) -> tuple[bool, bool]:
-    """A block of its own before one in another's text, and one tagged as asked before others."""
-    return block.outermost, block.tag == "hip"
+def _rank(block: Block, name: str) -> tuple[bool, bool, bool]:
+    """The kernel before all else, an outermost block before a nested one, `hip` before `cpp`."""
+    return defines(block.text, name), block.outermost, block.tag == "hip"
 
 
 def _from_tags(answer: str, said: str, name: str) -> Candidate | None:
     """From `<hip>...</hip>`."""
-    codes = [c for c in _HIP.findall(answer) if defines(c, name)]
-    return _candidate(codes[-1], said) if codes else None
+    codes = [c for c in _HIP.findall(answer) if c.strip()]
+    best = max(enumerate(codes), key=lambda item: (defines(item[1], name), item[0]), default=None)
+    return _candidate(best[1], said) if best else None
 
 
 _HIP = re.compile(r"<hip>(.*?)</hip>", re.DOTALL)
@@ -120,6 +122,4 @@ def _what_is_missing(text: str, name: str) -> str:
     blocks = find_blocks(_without_thinking(text)[1])
     if (blocks and not blocks[-1].closed) or text.count("<hip>") > text.count("</hip>"):
         return CUT_OFF
-    if any(b.tag in CODE_TAGS for b in blocks) or "<hip>" in text:
-        return f"no code block defines the kernel: expected '__global__ ... {name}(' in a hip block"
-    return "the reply has no code block: expected one that begins with ```hip"
+    return f"expected a block that begins with ```hip and holds the kernel '{name}'"

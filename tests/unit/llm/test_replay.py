@@ -36,7 +36,7 @@ def test_replay_answers_by_id_and_attempt(tmp_path: Path) -> None:
     other = replay.ask(task("1"), 1, ())
     assert other is not None
     assert other.text == "of another"
-    assert replay.model == "r.jsonl"
+    assert replay.model == "recorded: r.jsonl"
 
 
 def test_candidates_of_a_kernel_come_in_the_order_of_their_lines(tmp_path: Path) -> None:

@@ -92,19 +92,31 @@ def test_attributes_between_global_and_name_are_allowed() -> None:
     assert isinstance(parse_reply(fenced(code), "saxpy"), Candidate)
 
 
+def test_a_body_alone_is_taken_as_it_is() -> None:
+    """Whether a body fits the kernel is for the splicer to say."""
+    assert parse_reply(fenced("y[0] = n;"), "saxpy") == Candidate(code="y[0] = n;", thinking=None)
+
+
+def test_a_whole_kernel_comes_before_later_snippets() -> None:
+    """A longer name is another kernel's, and does not hide the one that was asked for."""
+    other = fenced(CODE.replace("saxpy", "my_saxpy"))
+    found = parse_reply(fenced() + other, "saxpy")
+    assert isinstance(found, Candidate)
+    assert found.code == CODE
+
+
 BAD = {
     "empty": ("", "the reply is empty"),
     "blank": (" \r\n ", "the reply is empty"),
-    "prose": ("I can't do that.", "no code block"),
-    "code without fences": (CODE, "no code block"),
-    "other kernel": (fenced(BARE), "__global__ ... saxpy("),
-    "longer name": (fenced(CODE.replace("saxpy", "my_saxpy")), "__global__ ... saxpy("),
-    "body only": (fenced("y[0] = n;"), "__global__ ... saxpy("),
+    "prose": ("I can't do that.", "begins with ```hip"),
+    "code without fences": (CODE, "begins with ```hip"),
+    "empty block": (fenced(""), "holds the kernel 'saxpy'"),
+    "code in another language": (fenced("print()", tag="python"), "begins with ```hip"),
     "cut off in code": (THINKING + "```hip\n" + CODE, CUT_OFF),
     "cut off in thinking": ("```thinking\nit is", CUT_OFF),
     "cut off in tags": ("<hip>\n" + CODE, CUT_OFF),
     "second version cut off": (fenced(OTHER) + "```hip\n" + CODE, CUT_OFF),
-    "json of something else": ('{"hip": 3}', "no code block"),
+    "json of something else": ('{"hip": 3}', "begins with ```hip"),
 }
 
 
@@ -123,9 +135,10 @@ def test_half_characters_do_not_survive() -> None:
     assert found == Candidate(code="__global__ void saxpy() { /* ? */ }", thinking="?")
 
 
+FENCES = ("```", "````", "~~~", "`", "hip", "thinking")
+TAGS = ("<think>", "</think>", "<thinking>", "</thinking>", "<hip>", "</hip>")
 PIECES = st.sampled_from(
-    ["```", "````", "~~~", "hip", "thinking", "<think>", "</think>", "<hip>", "</hip>", "{", "}"]
-    + ["\n", "\r", " ", CODE, '{"hip":', "<thinking>", "</thinking>", "`", '"', "[" * 3000]
+    (*FENCES, *TAGS, "{", "}", '"', "\n", "\r", " ", CODE, '{"hip":', "[" * 3000)
 )
 
 

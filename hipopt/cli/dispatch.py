@@ -1,0 +1,63 @@
+"""`hipopt dispatch`: a task for every kernel still to do."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hipopt.broker import check_broker
+from hipopt.cli.display import Display, summary_text
+from hipopt.cli.main import INTERRUPTED
+from hipopt.cli.options import BROKER, load_settings, with_manifest, with_settings
+from hipopt.collect import stop_on_signals
+from hipopt.dispatch import Dispatcher, DispatchOptions
+from hipopt.summary import summarise
+
+
+@click.command("dispatch")
+@with_manifest
+@click.option("--only-shard", "only_shards", type=int, multiple=True, help="Send just this shard.")
+@click.option("--limit", type=click.IntRange(1), help="Send this many kernels at most.")
+@click.option("--detach", is_flag=True, help="Send everything at once and don't wait for it.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@with_settings("log", "shards", *BROKER)
+def command(
+    manifest: Path | None, only_shards: tuple[int, ...], limit: int | None, detach: bool,
+    dry_run: bool, **options: Any,  # noqa: ANN401 (click's options)
+) -> int:  # fmt: skip
+    """Send a task for every kernel of MANIFEST that the log lacks, and watch until all are done.
+
+    Run it again whenever you like: kernels that are done or on their way are not sent again.
+    """
+    settings = load_settings({"manifest": manifest, **options})
+    chosen = DispatchOptions(only_shards=only_shards, limit=limit, wait=not detach)
+    dispatcher = Dispatcher(settings, chosen)
+    todo, log = dispatcher.todo, dispatcher.log_path
+    click.echo(
+        f"{todo.waiting} of {todo.total} kernels to do, in {len(dispatcher.queues)} shards",
+        err=True,
+    )
+    if dry_run:
+        for shard in dispatcher.plan.shards:
+            click.echo(
+                f"shard {shard.number}: {shard.count} ids, {shard.first_id!r} to {shard.last_id!r}"
+            )
+        return 0
+    if not todo.unfinished:
+        click.echo(summary_text(summarise(log), todo.total, log, ""))
+        return 0
+    check_broker(settings)
+    with stop_on_signals() as stop, Display(log, todo.waiting) as display:
+        progress = dispatcher.run(display.progress, stop)
+    if stop.is_set():
+        click.echo("Stopped watching. What was sent goes on; dispatch again to watch.", err=True)
+        return INTERRUPTED
+    if detach:
+        click.echo(f"{progress.on_their_way} kernels on their way. Next: hipopt status", err=True)
+        return 0
+    again = shlex.join(["hipopt", "dispatch", str(settings.manifest), "--log", str(log)])
+    click.echo(summary_text(summarise(log), todo.total, log, again))
+    return int(progress.given_up > 0)

@@ -1,0 +1,34 @@
+"""`hipopt extract`: make a manifest from HIP sources."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from hipopt.errors import UsageError
+from hipopt.extract import extract
+
+
+@click.command("extract")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The manifest to write."
+)
+@click.option("--force", is_flag=True, help="Replace the output file if it is there.")
+def command(paths: tuple[Path, ...], output: Path, force: bool) -> None:
+    """Write a manifest with a row for each kernel in PATHS (files, or folders looked through)."""
+    if output.exists() and not force:
+        raise UsageError(f"{output} is there already; give --force to replace it")
+    warnings: list[str] = []
+    rows = list(extract(paths, relative_to=output.parent, warnings=warnings))
+    for warning in warnings:
+        click.echo(f"hipopt: {warning}", err=True)
+    if not rows:
+        raise UsageError(f"no HIP kernel found in {', '.join(map(str, paths))}")
+    partial = output.with_name(output.name + ".partial")
+    partial.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    partial.replace(output)
+    click.echo(f"{len(rows)} kernels written to {output}", err=True)
+    click.echo(f"Next: hipopt run {output} --log {output.with_suffix('.log.jsonl')}", err=True)

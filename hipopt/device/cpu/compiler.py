@@ -1,0 +1,197 @@
+"""From a capsule to an executable that the CPU device can open, through a cache.
+
+The executable is the emulator's runtime, the capsule, and an entry generated here. The kernel's
+parameters are read from the object file: nothing of the candidate runs before a session does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+import tempfile
+import time
+from pathlib import Path
+
+import msgspec
+
+from hipopt.device import process
+from hipopt.device.cpu.elf import ObjectFile, Symbol
+from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_environ
+from hipopt.device.interface import CodeObject, CompileFailure, Parameter
+from hipopt.records import Record, Resources, Verdict
+from hipopt.source.capsule import Capsule
+
+OUTPUT_CHARACTERS = 4000
+"""Compiler output kept of a failure."""
+
+_LDS_AREA_BYTES = 160 * 1024 + 4096
+_RECORD = "code.json"
+_PROGRAM = "kernel"
+_POINTER = 0x8000_0000
+_WORD = 4
+
+
+class _Described(Record, frozen=True, kw_only=True):
+    """What is kept beside an executable."""
+
+    parameters: tuple[Parameter, ...]
+    lds_bytes: int
+
+
+def compile_capsule(
+    toolchain: Toolchain,
+    cache_dir: Path,
+    capsule: Capsule,
+    template: tuple[str, ...],
+    timeout_s: float,
+) -> CodeObject | CompileFailure:
+    """The capsule's kernel as an executable, from the cache where it was compiled before."""
+    text = f"{capsule.source}\n{entry_text(capsule, template)}"
+    names = tuple(p.name for p in capsule.parameters)
+    key = hashlib.sha256(f"{toolchain.key}\0{names}\0{text}".encode()).hexdigest()
+    place = cache_dir / "code" / key[:2] / key
+    if (place / _RECORD).exists():
+        return _code(place, key, 0.0)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=cache_dir, prefix="compile-") as scratch:
+        failure = _build(toolchain, Path(scratch), capsule, text, names, start + timeout_s)
+        if failure is not None:
+            return failure
+        _publish(Path(scratch) / "done", place)
+    return _code(place, key, time.monotonic() - start)
+
+
+def entry_text(capsule: Capsule, template: tuple[str, ...]) -> str:
+    """The generated end of the translation unit, which names the kernel to the runtime."""
+    arguments = f"<{', '.join(template)}>" if template else ""
+    kernel = f"::{capsule.kernel.removeprefix('::')}{arguments}"
+    if not template and _is_overloaded(capsule):
+        types = ", ".join(p.type_text for p in capsule.parameters)
+        kernel = f"static_cast<void (*)({types})>(&{kernel})"
+    else:
+        kernel = f"&{kernel}"
+    return f'#line 1 "entry"\nHIPOPT_ENTRY({kernel})\n'
+
+
+def _is_overloaded(capsule: Capsule) -> bool:
+    """Whether the source seems to define several functions of the kernel's name."""
+    name = re.escape(capsule.kernel.rpartition("::")[2])
+    found = re.findall(rf"[\w>&*]\s+{name}\s*\([^;{{}}]*\)\s*\{{", capsule.source)
+    return len(found) > 1
+
+
+def _build(
+    toolchain: Toolchain,
+    scratch: Path,
+    capsule: Capsule,
+    text: str,
+    names: tuple[str, ...],
+    deadline: float,
+) -> CompileFailure | None:
+    """Compiles into `scratch/done`; the failure where the source is to blame."""
+    (scratch / "kernel.hip").write_text(capsule.source)  # for the lines that errors quote
+    (scratch / "unit.cpp").write_text(f'#line 1 "kernel.hip"\n{text}')
+    done = scratch / "done"
+    done.mkdir()
+    command = toolchain.compile_command("unit.cpp", "kernel.o")
+    failure = _step(toolchain, command, scratch, deadline)
+    if failure is not None:
+        return failure
+    unit = ObjectFile(scratch / "kernel.o")
+    parameters = _parameters(unit, names)
+    if parameters is None:
+        return CompileFailure(
+            verdict=Verdict.COMPILE_ERROR, output="the source hides the kernel from the device"
+        )
+    tls = [s for s in unit.symbols if s.is_tls]
+    lds_bytes = sum(s.size for s in tls if _is_static_lds(s))
+    undefined = [s.name for s in tls if s.section == 0]
+    (scratch / "lds.s").write_text(lds_text(undefined))
+    command = toolchain.link_command(["kernel.o", "lds.s"], f"done/{_PROGRAM}")
+    failure = _step(toolchain, command, scratch, deadline)
+    if failure is None:
+        (done / _RECORD).write_bytes(
+            msgspec.json.encode(_Described(parameters=parameters, lds_bytes=lds_bytes))
+        )
+    return failure
+
+
+def _step(
+    toolchain: Toolchain, command: list[str], scratch: Path, deadline: float
+) -> CompileFailure | None:
+    timeout_s = max(0.0, deadline - time.monotonic())
+    done = process.run(
+        command,
+        cwd=scratch,
+        environ=compiler_environ(scratch, toolchain.directory.parent),
+        timeout_s=timeout_s,
+        memory_bytes=MEMORY_BYTES,
+    )
+    if done.exit_code == 0:
+        return None
+    output = done.output
+    for path in (f"{scratch}/", f"{toolchain.directory}/"):
+        output = output.replace(path, "")
+    if done.exit_code is None:
+        return CompileFailure(
+            verdict=Verdict.TIMEOUT, output=f"the compiler was killed at its deadline\n{output}"
+        )
+    output = output or f"the compiler ended with exit code {done.exit_code}"
+    return CompileFailure(verdict=Verdict.COMPILE_ERROR, output=output[:OUTPUT_CHARACTERS])
+
+
+def _parameters(unit: ObjectFile, names: tuple[str, ...]) -> tuple[Parameter, ...] | None:
+    """The kernel's parameters from the table that the entry holds; None where there is none."""
+    table = next((s for s in unit.symbols if s.name == "hipopt_parameters" and s.section), None)
+    if table is None or table.size < _WORD or table.size % _WORD:
+        return None
+    count, *sizes = struct.unpack(f"<{table.size // _WORD}I", unit.contents(table))
+    if len(sizes) != count + 1:
+        return None
+    known = names if len(names) == count else (None,) * count
+    return tuple(
+        Parameter(is_pointer=bool(size & _POINTER), size=size & ~_POINTER, name=name)
+        for size, name in zip(sizes[:count], known, strict=True)
+    )
+
+
+def _is_static_lds(symbol: Symbol) -> bool:
+    is_guard = symbol.name.startswith(("_ZGV", "__tls_guard"))
+    return symbol.section != 0 and not is_guard
+
+
+def lds_text(names: list[str]) -> str:
+    """Assembly that ends the static LDS and gives all dynamic LDS arrays one address."""
+    labels = "".join(
+        f'\t.globl "{name}"\n\t.type "{name}", %tls_object\n"{name}":\n'
+        for name in (*names, "hipopt_dynamic_lds")
+    )
+    return (
+        '\t.section .tbss, "awT", %nobits\n'
+        "\t.balign 16\n\t.globl hipopt_lds_end\n\t.type hipopt_lds_end, %tls_object\n"
+        "hipopt_lds_end:\n\t.zero 16\n"
+        f"\t.balign 4096\n{labels}\t.zero {_LDS_AREA_BYTES}\n"
+        '\t.section .note.GNU-stack, "", %progbits\n'
+    )
+
+
+def _publish(done: Path, place: Path) -> None:
+    """`done` stands at `place`, or what another process put there first, which is the same."""
+    try:
+        done.rename(place)
+    except OSError:
+        if not (place / _RECORD).exists():
+            raise
+
+
+def _code(place: Path, key: str, seconds: float) -> CodeObject:
+    described = msgspec.json.decode((place / _RECORD).read_bytes(), type=_Described)
+    return CodeObject(
+        path=place / _PROGRAM,
+        sha256=key,
+        parameters=described.parameters,
+        resources=Resources(lds_bytes=described.lds_bytes),
+        compile_seconds=seconds,
+    )

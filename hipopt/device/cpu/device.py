@@ -1,0 +1,115 @@
+"""The CPU device: runs HIP kernels on a machine that has no GPU.
+
+It proves what a kernel computes; its times are CPU time of an emulator and say nothing about a
+GPU. A candidate's code runs in a child process under a system call filter, never in this one.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from hipopt.device.cpu.compiler import compile_capsule
+from hipopt.device.cpu.session import CpuSession
+from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
+from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription
+from hipopt.device.slots import hold_slot
+from hipopt.errors import DeviceError
+from hipopt.source.capsule import Capsule
+
+_MACHINES = {"x86_64", "aarch64"}
+_EMPTY = "__global__ void hipopt_probe(int* x) { *x = 1; }"
+
+
+class CpuDevice:
+    """Implements `interface.Device`; compiled kernels are kept under `cache_dir`.
+
+    Raises:
+        DeviceError: this machine is no Linux on x86-64 or aarch64.
+    """
+
+    def __init__(self, cache_dir: Path) -> None:
+        if platform.system() != "Linux" or platform.machine() not in _MACHINES:
+            raise DeviceError(
+                "the CPU device runs on Linux on x86-64 or aarch64, this is "
+                f"{platform.system()} on {platform.machine()}"
+            )
+        self._cache_dir = cache_dir.expanduser().absolute() / "cpu"
+
+    @cached_property
+    def toolchain(self) -> Toolchain:
+        """The C++ compiler with the emulator's runtime; built on first use.
+
+        Raises:
+            DeviceError: there is no compiler, or it does not work.
+        """
+        return prepare(self._cache_dir, find_compiler(os.environ))
+
+    def describe(self) -> DeviceDescription:
+        """What this device is.
+
+        Raises:
+            DeviceError: there is no compiler, or it does not work.
+        """
+        return DeviceDescription(
+            kind="cpu",
+            name=f"emulator on {_processor()}",
+            arch=platform.machine(),
+            wave_size=64,
+            toolchain=self.toolchain.version,
+            emulated=True,
+        )
+
+    def compile(
+        self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
+    ) -> CodeObject | CompileFailure:
+        """The capsule's kernel compiled, from the cache where it was compiled before.
+
+        Raises:
+            DeviceError: there is no compiler, or it does not work.
+        """
+        return compile_capsule(self.toolchain, self._cache_dir, capsule, template, timeout_s)
+
+    def open(self, code: CodeObject) -> CpuSession:
+        """A fresh child process that will run `code`, and nothing else."""
+        return CpuSession(code)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold one core of this node alone; waits for it. All workers of a user share the cores."""
+        directory = Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}" / "cpu"
+        with hold_slot(directory, len(os.sched_getaffinity(0))):
+            yield
+
+    def is_sandboxed(self) -> bool:
+        """Whether kernels run under a system call filter here, as a trial launch shows.
+
+        Raises:
+            DeviceError: the trial kernel does not compile or run.
+        """
+        capsule = Capsule(source=_EMPTY, kernel="hipopt_probe", parameters=(), kernel_text=_EMPTY)
+        code = self.compile(capsule, (), timeout_s=60.0)
+        if isinstance(code, CompileFailure):
+            raise DeviceError(f"the CPU device's trial kernel does not compile: {code.output}")
+        with self.open(code) as session:
+            fault = session.load((1, 1, 1), (1, 1, 1), 0, [np.zeros(1, np.int32)])
+            if fault is not None:
+                raise DeviceError(f"the CPU device's trial kernel fails: {fault.reason}")
+            return bool(session.sandboxed)
+
+
+def _processor() -> str:
+    """The CPU's model as the system names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())

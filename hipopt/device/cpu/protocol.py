@@ -1,0 +1,87 @@
+"""The messages between a session and its child, as runtime/main.cpp and fault.hpp lay them out."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+MAX_BUFFERS = 256
+MAX_ARGUMENT_BYTES = 16 << 10
+SLOT_BYTES = 16
+"""Alignment of arguments in the block that holds them."""
+
+_HEADER = struct.Struct("<II3I3IIIQQ")
+_MAPPING = struct.Struct("<QQQ")
+_ARGUMENTS_OFFSET = 6208
+_COMMAND = struct.Struct("<II")
+_MESSAGE = struct.Struct("<IIQQQ3I3I")
+
+MESSAGE_BYTES = _MESSAGE.size
+
+
+class Say(IntEnum):
+    """What the child says of itself."""
+
+    STARTED = 1  # detail: errno of the system call filter, 0 where it is in force
+    LOADED = 2  # detail: errno, 0 where the buffers are mapped
+    DONE = 3  # the launch has ended
+    SIGNAL = 4  # detail: signal, 256 if it read, 512 if it wrote; address: where
+    FORBIDDEN_CALL = 5  # detail: system call number
+    OUT_OF_MEMORY = 6
+    DIVERGED_BARRIER = 7  # detail, address: the lines
+    LDS_OVERRUN = 8
+    STACK_OVERFLOW = 9
+    ASSERTION = 10  # detail: the line
+
+
+class Message(NamedTuple):
+    """One message of the child; nothing in it can make a verdict better."""
+
+    say: Say
+    sequence: int
+    detail: int
+    address: int
+    instruction: int
+    thread: tuple[int, int, int]
+    block: tuple[int, int, int]
+
+
+class Mapping(NamedTuple):
+    """A stretch of the session's memory and where the child maps it, in whole pages."""
+
+    address: int
+    bytes: int
+    offset: int
+
+
+def parse(raw: bytes) -> Message | None:
+    """The message; None where the bytes are none, as only the kernel's own writing could be."""
+    if len(raw) != MESSAGE_BYTES:
+        return None
+    say, sequence, detail, address, instruction, *at = _MESSAGE.unpack(raw)
+    if say not in set(Say):
+        return None
+    x, y, z, i, j, k = at
+    return Message(Say(say), sequence, detail, address, instruction, (x, y, z), (i, j, k))
+
+
+def load_request(
+    sequence: int,
+    grid: tuple[int, int, int],
+    block: tuple[int, int, int],
+    lds_bytes: int,
+    area: tuple[int, int],
+    mappings: Sequence[Mapping],
+    arguments: bytes,
+) -> bytes:
+    """Tells the child to map buffers into `area` (address, bytes) and to keep the launch."""
+    header = _HEADER.pack(1, sequence, *grid, *block, lds_bytes, len(mappings), *area)
+    packed = header + b"".join(_MAPPING.pack(*m) for m in mappings)
+    return packed.ljust(_ARGUMENTS_OFFSET, b"\0") + arguments
+
+
+def launch_request(sequence: int) -> bytes:
+    """Tells the child to run what is loaded, once."""
+    return _COMMAND.pack(2, sequence)

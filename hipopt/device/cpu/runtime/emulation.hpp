@@ -1,0 +1,44 @@
+// HIP for a CPU: what a kernel finds when it includes <hip/hip_runtime.h>. Precompiled.
+#ifndef HIPOPT_EMULATION_HPP
+#define HIPOPT_EMULATION_HPP
+
+// Standard headers first: they use names that become macros below.
+#include <algorithm>
+#include <cassert>
+#include <cfloat>
+#include <climits>
+#include <cmath>
+#include <complex>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <math.h>
+#include <stdint.h>
+
+#include "entry.hpp"
+#include "execution.hpp"
+#include "vectors.hpp"
+
+#include "qualifiers.hpp"
+
+#include "atomics.hpp"
+#include "integers.hpp"
+#include "maths.hpp"
+
+#include "halves.hpp"
+#include "bfloat16.hpp"
+
+#include "half_functions.hpp"
+#include "waves.hpp"
+
+#include "amdgcn.hpp"
+#include "cooperative_groups.hpp"
+
+#endif

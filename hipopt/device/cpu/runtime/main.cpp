@@ -1,0 +1,111 @@
+// The child's loop: map buffers when told to load, run the grid when told to launch.
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdint>
+
+#include "fault.hpp"
+#include "sandbox.hpp"
+#include "scheduler.hpp"
+
+namespace {
+
+using namespace hipopt;
+
+enum class Command : std::uint32_t { load = 1, launch = 2 };
+
+constexpr unsigned max_buffers = 256;
+constexpr std::size_t max_argument_bytes = 16 << 10;
+
+struct Mapping {
+    std::uint64_t address;
+    std::uint64_t bytes;
+    std::uint64_t offset;
+};
+
+struct Request {
+    Command command;
+    std::uint32_t sequence;
+    std::uint32_t grid[3];
+    std::uint32_t block[3];
+    std::uint32_t lds_bytes;
+    std::uint32_t buffers;
+    std::uint64_t area_address;
+    std::uint64_t area_bytes;
+    Mapping mappings[max_buffers];
+    alignas(16) unsigned char arguments[max_argument_bytes];
+};
+
+Request incoming, loaded;
+
+// Receives one request; its memfd, or -1.
+int receive() {
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+    iovec data = {&incoming, sizeof incoming};
+    msghdr header = {};
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = control;
+    header.msg_controllen = sizeof control;
+    if (recvmsg(control_fd, &header, MSG_CMSG_CLOEXEC) <= 0) _exit(0);
+    int memory = -1;
+    if (const cmsghdr* message = CMSG_FIRSTHDR(&header))
+        memcpy(&memory, CMSG_DATA(message), sizeof memory);
+    return memory;
+}
+
+void* at(std::uint64_t address) { return reinterpret_cast<void*>(address); }
+
+// Maps the buffers into an area that is otherwise inaccessible; errno, 0 where it succeeded.
+int map(const Request& request, int memory) {
+    if (loaded.area_bytes != 0) munmap(at(loaded.area_address), loaded.area_bytes);
+    loaded = request;
+    if (mmap(at(request.area_address), request.area_bytes, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
+             0) != at(request.area_address))
+        return errno ? errno : EEXIST;
+    for (unsigned i = 0; i < request.buffers; ++i) {
+        const Mapping& buffer = request.mappings[i];
+        if (mmap(at(buffer.address), buffer.bytes, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_FIXED | MAP_POPULATE, memory,
+                 static_cast<off_t>(buffer.offset)) == MAP_FAILED)
+            return errno;
+    }
+    return 0;
+}
+
+void launch() {
+    Launch what = {};
+    memcpy(what.grid, loaded.grid, sizeof what.grid);
+    memcpy(what.block, loaded.block, sizeof what.block);
+    what.lds_bytes = loaded.lds_bytes;
+    what.arguments = loaded.arguments;
+    run_grid(what);
+}
+
+__attribute__((constructor(101))) void prepare() {
+    hipopt_close_sandbox();
+    install_handlers();
+    narrow_sandbox();
+}
+
+}  // namespace
+
+int main() {
+    tell(Say::started, 0, static_cast<std::uint64_t>(sandbox_error()));
+    for (;;) {
+        const int memory = receive();
+        if (incoming.command == Command::load) {
+            const int error = map(incoming, memory);
+            close(memory);
+            protect_lds(incoming.lds_bytes);
+            tell(Say::loaded, incoming.sequence, static_cast<std::uint64_t>(error));
+        } else {
+            launch();
+            tell(Say::done, incoming.sequence, 0);
+        }
+    }
+}

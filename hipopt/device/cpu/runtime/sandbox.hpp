@@ -1,0 +1,15 @@
+// What a candidate's process may still do.
+#ifndef HIPOPT_SANDBOX_HPP
+#define HIPOPT_SANDBOX_HPP
+
+// Limits and a system call filter; runs before libc is set up. Called by hipopt_entry.
+extern "C" void hipopt_close_sandbox();
+
+namespace hipopt {
+// errno of installing the filter; 0 where it is in force.
+int sandbox_error();
+// Takes away what only the start of a process needs. After install_handlers.
+void narrow_sandbox();
+}  // namespace hipopt
+
+#endif

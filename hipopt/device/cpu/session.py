@@ -1,0 +1,207 @@
+"""A session of the CPU device: one child process, loaded and launched many times."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipopt.device.cpu import arguments, faults, protocol
+from hipopt.device.cpu.child import Babble, Child, Deadline, Died
+from hipopt.device.cpu.lines import source_line
+from hipopt.device.cpu.memory import SharedBuffers, area
+from hipopt.device.cpu.protocol import Message, Say
+from hipopt.device.interface import CodeObject, Fault, Launched
+from hipopt.errors import DeviceError
+from hipopt.records import Scalar, Verdict
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+START_TIMEOUT_S = 10.0
+"""Longest wait for a child to start or to map its buffers."""
+
+_REST_TOLERANCE_NS = 200_000
+"""CPU time that a child may use after its reply: it can be preempted on its way to sleep."""
+
+
+class CpuSession:
+    """Implements `interface.Session`. Open, use and close it in one thread."""
+
+    def __init__(self, code: CodeObject) -> None:
+        self._code = code
+        self._child: Child | None = None
+        self._buffers: SharedBuffers | None = None
+        self._fault: Fault | None = None
+        self._started = False
+        self._sequence = 0
+        self._rested_ns: int | None = None
+        self.sandboxed: bool | None = None
+        """Whether the child is under its system call filter; None: it has not started yet."""
+
+    def __enter__(self) -> Self:
+        self._child = Child(self._code.path)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+        self._free()
+
+    def load(
+        self,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        lds_bytes: int,
+        args: Sequence[NDArray[Any] | Scalar],
+    ) -> Fault | None:
+        """Lay out one launch; see `interface.Session`."""
+        if self._fault is not None:
+            return self._fault
+        misfit = arguments.too_large(grid, block, lds_bytes) or arguments.misfit(
+            self._code.parameters, args
+        )
+        if misfit is not None:
+            return Fault(verdict=Verdict.REJECTED, reason=misfit)
+        self._free()
+        buffers = self._buffers = SharedBuffers([a for a in args if isinstance(a, np.ndarray)])
+        request = protocol.load_request(
+            self._next(), grid, block, lds_bytes, area(buffers.placements),
+            [p.mapping for p in buffers.placements],
+            arguments.pack(args, [p.address for p in buffers.placements]),
+        )  # fmt: skip
+        done = self._guarded(lambda: self._load(request, buffers.fd), START_TIMEOUT_S)
+        return done if isinstance(done, Fault) else None
+
+    def launch(self, timeout_s: float) -> Launched | Fault:
+        """Restore all buffers, run the kernel once and time it; see `interface.Session`."""
+        if self._fault is not None:
+            return self._fault
+        self._loaded().restore()
+        return self._guarded(lambda: self._launch(timeout_s), timeout_s)
+
+    def read(self) -> list[NDArray[Any]] | Fault:
+        """Copies of all buffers, or why they can't be trusted; see `interface.Session`."""
+        buffers = self._loaded()
+        if self._fault is not None:
+            return self._fault
+        moved = self._guarded(self._check_rest, START_TIMEOUT_S)
+        if isinstance(moved, Fault):
+            return moved
+        damage = buffers.damage()
+        if damage is None:
+            return buffers.read()
+        index, offset = damage
+        number, parameter = self._pointers()[index]
+        placement = buffers.placements[index]
+        self._fault = faults.overwritten(parameter, number, placement, offset)
+        return self._fault
+
+    def _load(self, request: bytes, fd: int) -> None:
+        child = self._running()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        if not self._started:
+            self._start(child.receive(deadline))
+        child.send(request, fd)
+        reply = self._expect(child.receive(deadline), Say.LOADED)
+        if reply.detail != 0:
+            raise DeviceError(f"the child could not map its buffers (errno {reply.detail})")
+        self._rested_ns = child.settle(deadline)
+
+    def _start(self, hello: Message) -> None:
+        if hello.say != Say.STARTED:
+            raise _Reported(hello)
+        self._started = True
+        self.sandboxed = hello.detail == 0
+        if not self.sandboxed:
+            logger.warning(
+                "cpu device runs kernels without a system call filter",
+                extra={"errno": hello.detail},
+            )
+
+    def _launch(self, timeout_s: float) -> Launched:
+        child = self._running()
+        self._check_rest()
+        before_ns = child.cpu_ns()
+        deadline = time.monotonic() + timeout_s
+        child.send(protocol.launch_request(self._next()))
+        self._expect(child.receive(deadline), Say.DONE)
+        self._rested_ns = child.settle(deadline)
+        return Launched(time_us=(self._rested_ns - before_ns) / 1000)
+
+    def _expect(self, message: Message, say: Say) -> Message:
+        if message.say == say and message.sequence == self._sequence:
+            return message
+        if message.say in (Say.STARTED, Say.LOADED, Say.DONE):
+            raise Babble
+        raise _Reported(message)
+
+    def _check_rest(self) -> None:
+        """The child has done nothing since its last reply."""
+        if self._rested_ns is None:
+            return
+        if self._running().cpu_ns() - self._rested_ns > _REST_TOLERANCE_NS:
+            raise Babble
+
+    def _guarded(self, action: Callable[[], T], timeout_s: float) -> T | Fault:
+        """What the action returns, or the fault that its child died of."""
+        try:
+            return action()
+        except Deadline:
+            reason = f"the kernel did not finish within {timeout_s:g} s"
+            self._fault = Fault(verdict=Verdict.TIMEOUT, reason=reason)
+        except Died as death:
+            self._fault = faults.from_exit(death.exit_code)
+        except Babble:
+            reason = "the kernel meddled with the process that runs it, or ran on after its end"
+            self._fault = Fault(verdict=Verdict.REJECTED, reason=reason)
+        except _Reported as report:
+            placements = self._buffers.placements if self._buffers else ()
+            line = source_line(self._code.path, report.message.instruction)
+            self._fault = faults.from_message(
+                report.message, placements, self._code.parameters, line
+            )
+        self._running().kill()
+        return self._fault
+
+    def _pointers(self) -> list[tuple[int, Any]]:
+        return [(i, p) for i, p in enumerate(self._code.parameters) if p.is_pointer]
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+    def _running(self) -> Child:
+        if self._child is None:
+            raise DeviceError("the session is not open: use it as a context manager")
+        return self._child
+
+    def _loaded(self) -> SharedBuffers:
+        if self._buffers is None:
+            raise DeviceError("nothing is loaded: call load before launch and read")
+        return self._buffers
+
+    def _free(self) -> None:
+        if self._buffers is not None:
+            self._buffers.close()
+            self._buffers = None
+
+
+class _Reported(Exception):
+    """The child reported its end."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(message.say.name)
+        self.message = message

@@ -1,0 +1,273 @@
+"""The dispatcher: every kernel of the manifest that the log lacks gets a task, until none is left.
+
+Guarantee: the log is the truth. A kernel is settled when the log says so and sent again when it
+is neither settled nor anywhere on its way, so the loss of any worker, collector or broker heals.
+A kernel that is on its way already, from this or an earlier dispatch, is not sent again.
+Price: the manifest is parsed anew whenever a shard runs low; now and then the waiting messages
+are read to see which kernels are on their way. Scope: one dispatcher a namespace; two at once
+may send a kernel twice, which costs work and leaves one row in the log all the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from celery import Celery
+from kombu.exceptions import KombuError
+from msgspec.structs import replace
+from redis.exceptions import RedisError
+
+from hipopt import queues
+from hipopt.broker import connect, make_app, masked
+from hipopt.errors import UsageError
+from hipopt.logreader import LogReader
+from hipopt.manifest import Manifest
+from hipopt.messages import result_queue, shard_queue, task_id
+from hipopt.plan import Plan, public_settings, write_plan
+from hipopt.records import KernelId, Record
+from hipopt.send import send_kernels
+from hipopt.settings import Settings
+from hipopt.shards import ShardPlan, plan_shards
+from hipopt.todo import Todo
+
+logger = logging.getLogger(__name__)
+
+TICK_S = 0.25
+AUDIT_S = 300.0
+"""The messages on their way are checked this often even while all goes well."""
+BROKER_ERRORS = (RedisError, KombuError, OSError)
+
+
+class DispatchOptions(Record, frozen=True, kw_only=True):
+    """How one dispatch goes about it."""
+
+    only_shards: tuple[int, ...] = ()
+    """Send these shards and leave the others; empty: all."""
+    limit: int | None = None
+    """Send this many kernels at most; None: all."""
+    window: int = 2000
+    """Most kernels on their way at once, all shards together, so that any manifest fits."""
+    wait: bool = True
+    """Stay until all is done. False: send all at once, whatever the window, and return."""
+    grace_s: float = 15.0
+    """A kernel that is nowhere to be found for this long is sent again."""
+    resend: int = 3
+    """How often a kernel that vanishes is sent again before it is given up for this dispatch."""
+    skip_bad_lines: bool = False
+    """Read over lines of the log that are no rows."""
+
+
+class Progress(Record, frozen=True, kw_only=True):
+    """Where a dispatch stands."""
+
+    total: int
+    """Kernels of the manifest (in the shards chosen)."""
+    done: int
+    """Settled by the log, earlier runs included."""
+    succeeded: int
+    on_their_way: int
+    waiting: int
+    """Not sent yet."""
+    resent: int
+    """Kernels that vanished and were sent again, in this dispatch."""
+    given_up: int
+    """Kernels that vanished each time they were sent; a later dispatch tries them again."""
+    results_waiting: int
+    """Results that no collector has taken yet; growing: none runs."""
+    broker_away: bool
+    shards_done: tuple[int, ...] = ()
+    """Kernels settled of each shard."""
+
+
+def dispatch(
+    settings: Settings,
+    options: DispatchOptions | None = None,
+    *,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    stop: threading.Event | None = None,
+) -> Progress:
+    """Every kernel is settled, given up, or beyond the limit; or `stop` was set.
+
+    Raises:
+        ManifestError, LogError: the files can't be read.
+        BrokerError: the broker's URL is of no kind that hipopt speaks.
+        UsageError: no manifest or log is set, or a shard is chosen that does not exist.
+    """
+    return Dispatcher(settings, options or DispatchOptions()).run(
+        on_progress, stop or threading.Event()
+    )
+
+
+class Dispatcher:
+    """One dispatch. Making it reads the manifest's ids and the log, and sends nothing."""
+
+    def __init__(self, settings: Settings, options: DispatchOptions) -> None:
+        if settings.manifest is None or settings.log is None:
+            name = "manifest" if settings.manifest is None else "log"
+            raise UsageError(
+                f"no {name} given: name it on the command line, as HIPOPT_{name.upper()} or as "
+                f"'{name}' in hipopt.toml"
+            )
+        self.settings = settings
+        self.options = options
+        self.log_path = settings.log
+        self.manifest = Manifest(settings.manifest)
+        self.reader = LogReader(settings.log, skip_bad=options.skip_bad_lines)
+        ids = self.manifest.ids()
+        self.plan = plan_shards(ids, settings.shards)
+        self.todo = Todo(ids, self.plan, _chosen(options.only_shards, self.plan))
+        self.todo.settle(self.reader.poll())
+        if options.limit is not None:
+            self.todo.keep(options.limit)
+        self.queues = [shard_queue(settings.namespace, s.number) for s in self.plan.shards]
+        self._app: Celery = make_app(settings)
+        self._client = connect(settings)
+        self._resends: Counter[KernelId] = Counter()
+        self._suspects: frozenset[KernelId] = frozenset()
+        self._resent = 0
+        self._results_waiting = 0
+        self._away = False
+        self._dry = False
+        self._looked: float | None = None
+
+    def run(self, on_progress: Callable[[Progress], None], stop: threading.Event) -> Progress:
+        """See `dispatch`."""
+        self._write_plan()
+        try:
+            while not stop.is_set() and self.todo.unfinished:
+                self._step()
+                on_progress(self.progress())
+                if not self.options.wait and not self.todo.waiting and not self._away:
+                    break
+                if self.todo.unfinished:
+                    stop.wait(1.0 if self._away else TICK_S)
+        finally:
+            self._client.close()
+            self._app.close()
+        final = self.progress()
+        on_progress(final)
+        return final
+
+    def progress(self) -> Progress:
+        """Where it stands, by what the log said last."""
+        return Progress(
+            total=self.todo.total,
+            done=self.todo.done,
+            succeeded=self.todo.succeeded,
+            on_their_way=self.todo.on_their_way,
+            waiting=self.todo.waiting,
+            resent=self._resent,
+            given_up=self.todo.given_up,
+            results_waiting=self._results_waiting,
+            broker_away=self._away,
+            shards_done=tuple(self.todo.shards_done),
+        )
+
+    def _step(self) -> None:
+        """The log read on, what is on its way checked if it is time, hungry shards refilled."""
+        self.todo.settle(self.reader.poll())
+        try:
+            self._audit_if_due()
+            self._refill()
+            self._look_at_queues()
+        except BROKER_ERRORS as error:
+            if not self._away:
+                where = masked(self.settings.broker_url)
+                logger.warning("broker %s is away, waiting for it: %s", where, error)
+            self._away = True
+            return
+        if self._away:
+            logger.warning("broker is back")
+            self._looked = None  # it may have forgotten everything
+        self._away = False
+
+    def _look_at_queues(self) -> None:
+        results = result_queue(self.settings.namespace)
+        depths = queues.depths(self._client, [results, *self.queues])
+        self._results_waiting = depths.pop(results)
+        self._dry = not any(depths.values())
+
+    def _audit_if_due(self) -> None:
+        first = self._looked is None
+        pace = self.options.grace_s if self._dry or self._suspects else AUDIT_S
+        if self._looked is None or time.monotonic() - self._looked > pace:
+            self._audit(first=first)
+            self._looked = time.monotonic()
+
+    def _audit(self, *, first: bool) -> None:
+        """Kernels on their way are told from kernels that vanished.
+
+        A kernel vanished if it was nowhere in two audits in a row, no result was on its way to
+        the log in the second, and the log lacks it still. One audit could miss it between two
+        places. The first audit finds what an earlier dispatch has sent.
+        """
+        namespace = self.settings.namespace
+        kept = bool(queues.registered(self._client, namespace))
+        queues.register(self._client, namespace, self.queues)
+        backlog = queues.backlog(self._client, namespace, self.queues)
+        self.todo.settle(self.reader.poll())
+        if first:
+            self.todo.mark_sent(lambda i: task_id(namespace, i) in backlog.task_ids)
+        nowhere = frozenset(
+            i for i in self.todo.sent() if task_id(namespace, i) not in backlog.task_ids
+        )
+        vanished = nowhere & self._suspects if kept else nowhere
+        if backlog.results:
+            vanished = frozenset()
+        self._suspects = nowhere - vanished
+        self._send_again(vanished, count=kept)
+
+    def _send_again(self, vanished: frozenset[KernelId], *, count: bool) -> None:
+        """They wait again. A broker that forgot everything is not held against a kernel."""
+        self._resends.update(vanished if count else ())
+        hopeless = {i for i in vanished if self._resends[i] > self.options.resend}
+        for kernel_id in hopeless:
+            self.todo.give_up(kernel_id)
+        for kernel_id in vanished - hopeless:
+            self.todo.take_back(kernel_id)
+        self._resent += len(vanished - hopeless)
+        if vanished - hopeless:
+            logger.warning("%d kernels fell through and are sent again", len(vanished - hopeless))
+        if hopeless:
+            logger.error(
+                "%d kernels fell through %d times and are given up, %r among them: see the "
+                "workers' logs for its id, then dispatch again",
+                len(hopeless), self.options.resend + 1, next(iter(hopeless)),
+            )  # fmt: skip
+
+    def _refill(self) -> None:
+        """Every shard that ran low has its share of the window on its way, if it has that many."""
+        share = max(self.options.window // len(self.plan.shards), 1)
+        rooms = self.todo.rooms(share if self.options.wait else None)
+        if not rooms:
+            return
+        kernels = (
+            replace(kernel, shard=self.plan.shard_of(kernel.id))
+            for kernel in self.manifest.tasks(lambda i: self.todo.take(i, rooms))
+        )
+        send_kernels(self._app, self.settings.namespace, kernels)
+
+    def _write_plan(self) -> None:
+        write_plan(
+            self.log_path,
+            Plan(
+                manifest=str(self.manifest.path),
+                kernels=self.todo.total,
+                shards=self.plan.shards,
+                settings=public_settings(self.settings),
+                started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            ),
+        )
+
+
+def _chosen(only: tuple[int, ...], plan: ShardPlan) -> tuple[int, ...]:
+    """The shards to send."""
+    numbers = tuple(shard.number for shard in plan.shards)
+    if unknown := sorted(set(only) - set(numbers)):
+        raise UsageError(f"there is no shard {unknown[0]}: this manifest has 0 to {numbers[-1]}")
+    return only or numbers

@@ -1,0 +1,119 @@
+"""What works on this machine, what doesn't, and the one thing that mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+
+from hipopt.broker import check_broker, masked
+from hipopt.device.cpu.device import CpuDevice
+from hipopt.embedded import find_server
+from hipopt.errors import HipoptError
+from hipopt.llm.client import ModelClient
+from hipopt.records import Record
+from hipopt.settings import Settings
+
+
+class Health(StrEnum):
+    """How a thing does."""
+
+    OK = "ok"  # works, as tried just now
+    WARN = "warn"  # works, but not as it should
+    FAIL = "fail"  # is needed and does not work
+    OFF = "off"  # is not there, and not needed for what was asked
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    health: Health
+    detail: str
+    """What was found, and if it is not well, what mends it."""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """One finding after the other; the slow ones (compiler, model) are really tried."""
+    yield Finding(name="python", health=Health.OK, detail=sys.version.split()[0])
+    yield from _tried("cpu device", lambda: _cpu_device(settings))
+    yield _gpu_device()
+    yield from _tried("embedded broker", lambda: _embedded(), fail=Health.WARN)
+    yield from _tried("broker", lambda: _broker(settings), fail=Health.WARN)
+    yield from _tried("candidates", lambda: _candidates(settings))
+    yield _log(settings)
+
+
+def _tried(name: str, look: Callable[[], Finding], fail: Health = Health.FAIL) -> Iterator[Finding]:
+    try:
+        yield look()
+    except HipoptError as error:
+        yield Finding(name=name, health=fail, detail=str(error))
+
+
+def _cpu_device(settings: Settings) -> Finding:
+    device = CpuDevice(settings.cache_dir)
+    sandboxed = device.is_sandboxed()
+    described = device.describe()
+    detail = f"{described.name}, {described.toolchain}"
+    if not sandboxed:
+        return Finding(
+            name="cpu device",
+            health=Health.WARN,
+            detail=f"{detail}; runs candidates WITHOUT a system call filter: this kernel or "
+            "container forbids seccomp. Judge only candidates that you trust here",
+        )
+    return Finding(
+        name="cpu device", health=Health.OK, detail=f"{detail}; system call filter works"
+    )
+
+
+def _gpu_device() -> Finding:
+    found = [tool for tool in ("hipcc", "amdclang++", "rocminfo") if shutil.which(tool)]
+    seen = f"found {', '.join(found)}" if found else "no ROCm on PATH"
+    return Finding(
+        name="amd device",
+        health=Health.OFF,
+        detail=f"{seen}; this version judges on the CPU device only",
+    )
+
+
+def _embedded() -> Finding:
+    return Finding(name="embedded broker", health=Health.OK, detail=f"{find_server()}")
+
+
+def _broker(settings: Settings) -> Finding:
+    check_broker(settings)
+    return Finding(name="broker", health=Health.OK, detail=masked(settings.broker_url))
+
+
+def _candidates(settings: Settings) -> Finding:
+    file = settings.replay or settings.candidates
+    if file is not None:
+        readable = file.is_file() and os.access(file, os.R_OK)
+        health = Health.OK if readable else Health.FAIL
+        return Finding(
+            name="candidates", health=health, detail=str(file) if readable else f"{file}: no file"
+        )
+    if settings.model is None:
+        return Finding(
+            name="candidates",
+            health=Health.OFF,
+            detail="no model set; give --model and --base-url, or --replay, or --candidates",
+        )
+    return Finding(name="candidates", health=Health.OK, detail=ModelClient(settings).check())
+
+
+def _log(settings: Settings) -> Finding:
+    if settings.log is None:
+        return Finding(name="log", health=Health.OFF, detail="no log set; give --log")
+    folder = settings.log.absolute().parent
+    if not os.access(folder, os.W_OK):
+        return Finding(
+            name="log", health=Health.FAIL, detail=f"{folder} can't be written; choose another"
+        )
+    free_gb = shutil.disk_usage(folder).free / 1e9
+    health = Health.OK if free_gb > 1 else Health.WARN
+    return Finding(name="log", health=health, detail=f"{settings.log}; {free_gb:.1f} GB free")

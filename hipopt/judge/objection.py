@@ -1,0 +1,50 @@
+"""An objection: the way out of a judgement's nested steps once the verdict is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import func_timeout
+
+from hipopt.device.interface import Fault
+from hipopt.records import Verdict
+
+T = TypeVar("T")
+
+
+class Objection(Exception):
+    """Ends a judgement with a verdict and its evidence, named as in `records.Judgement`."""
+
+    def __init__(self, verdict: Verdict, reason: str, **evidence: Any) -> None:  # noqa: ANN401
+        super().__init__(reason)
+        self.verdict = verdict
+        self.reason = reason
+        self.evidence = evidence
+
+
+def unless_fault(result: T | Fault, prefix: str = "") -> T:
+    """The result, where the launch ended well.
+
+    Raises:
+        Objection: with the fault's verdict.
+    """
+    if isinstance(result, Fault):
+        raise Objection(result.verdict, prefix + result.reason)
+    return result
+
+
+def within(timeout_s: float, work: Callable[[], T], what: str) -> T:
+    """What `work()` returns, if it does so within `timeout_s`.
+
+    The deadline reaches Python code only; native code ends with its session, whose child process
+    group is killed while `work` unwinds, and each launch has a deadline of its own.
+
+    Raises:
+        Objection: with `timeout`.
+    """
+    try:
+        result: T = func_timeout.func_timeout(timeout_s, work)
+    except func_timeout.FunctionTimedOut:
+        raise Objection(Verdict.TIMEOUT, f"{what} took longer than {timeout_s:g} s") from None
+    return result

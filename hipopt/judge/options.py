@@ -1,0 +1,46 @@
+"""What the judge is told, and what it knows of a kernel before the first candidate comes."""
+
+from __future__ import annotations
+
+from hipopt.device.interface import CodeObject
+from hipopt.judge.qualify import Qualified
+from hipopt.records import Record, Workload
+from hipopt.source.capsule import Capsule
+
+Codes = dict[tuple[str, ...], CodeObject]
+"""A kernel's code objects by template arguments."""
+
+
+class JudgeOptions(Record, frozen=True, kw_only=True):
+    """How strictly, and for how long, the judge looks."""
+
+    min_speedup: float = 1.05
+    """Least speedup that counts as faster."""
+    seeds: int = 3
+    """Fresh secret seeds that a candidate is checked with."""
+    launch_timeout_s: float = 10.0
+    """Longest single launch."""
+    compile_timeout_s: float = 60.0
+    """Longest single compile."""
+    check_timeout_s: float = 200.0
+    """Longest run of one candidate, all launches and the timing together. Waiting for the device
+    does not count."""
+
+
+class Prepared(Record, frozen=True, kw_only=True):
+    """A kernel whose candidates can be judged."""
+
+    reference: Capsule
+    codes: Codes
+    """The compiled reference."""
+    qualified: tuple[Qualified, ...]
+    """The workloads that count; at least one."""
+    guessed: bool
+    """True: the workloads were guessed from the signature."""
+    notes: tuple[str, ...] = ()
+    """Why other workloads don't count."""
+
+    @property
+    def workloads(self) -> tuple[Workload, ...]:
+        """The workloads that count."""
+        return tuple(q.workload for q in self.qualified)

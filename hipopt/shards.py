@@ -1,0 +1,70 @@
+"""Shards: contiguous ranges of ids, of about equal count, cut from the ids alone.
+
+The plan is a pure function of the ids and the number of shards. When rows are added the
+boundaries move, and an unfinished kernel may come to lie in another shard: that changes which
+queue it waits in and nothing else, since what is done is told by id alone.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import TypeAlias
+
+from hipopt.records import KernelId, Record
+
+_Key: TypeAlias = tuple[bool, KernelId]
+
+
+class Shard(Record, frozen=True, kw_only=True):
+    """One range of ids, both ends included."""
+
+    number: int
+    """From 0."""
+    first_id: KernelId
+    last_id: KernelId
+    count: int
+    """Number of kernels; 1 or more."""
+
+
+class ShardPlan(Record, frozen=True, kw_only=True):
+    """All shards of a manifest, in the order of their ids."""
+
+    shards: tuple[Shard, ...]
+    """One or more; shard k stands at index k."""
+
+    def shard_of(self, kernel_id: KernelId) -> int:
+        """The number of the shard whose range holds the id.
+
+        An id between two ranges belongs to the lower one, an id before all to the first.
+        """
+        index = bisect_right(self.shards, order(kernel_id), key=lambda s: order(s.first_id))
+        return max(index - 1, 0)
+
+
+def order(kernel_id: KernelId) -> _Key:
+    """Sort key of an id: numbers by value, then strings by code point."""
+    return isinstance(kernel_id, str), kernel_id
+
+
+def plan_shards(ids: Iterable[KernelId], shards: int) -> ShardPlan:
+    """The ids cut into `shards` ranges whose counts differ by one at most.
+
+    Fewer ids than shards: one shard an id, so that none is empty.
+
+    Raises:
+        ValueError: no ids, or fewer than one shard.
+    """
+    ordered = sorted(ids, key=order)
+    if not ordered or shards < 1:
+        raise ValueError(f"can't cut {len(ordered)} ids into {shards} shards")
+    parts = min(shards, len(ordered))
+    bounds = [len(ordered) * k // parts for k in range(parts + 1)]
+    return ShardPlan(
+        shards=tuple(_shard(k, ordered[low:high]) for k, (low, high) in enumerate(pairwise(bounds)))
+    )
+
+
+def _shard(number: int, ids: Sequence[KernelId]) -> Shard:
+    return Shard(number=number, first_id=ids[0], last_id=ids[-1], count=len(ids))

@@ -1,0 +1,1 @@
+"""What Celery workers run. `hipopt` never imports this package: it sends tasks by name."""

@@ -1,0 +1,123 @@
+"""The one task: decode, optimise, publish, return.
+
+Guarantee: the result is stored at the broker before the task returns, hence before its message is
+acknowledged. Trouble on our side never becomes a result: the kernel goes back to the end of its
+queue, after a pause in which this pool process takes no other work (see docs/decisions/0003).
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import traceback
+from typing import Any, Protocol
+
+from celery import Celery, Task
+from celery.exceptions import Ignore
+from msgspec.structs import replace
+
+from hipopt.broker import WORKER_LOST_RETRIES, publish_result
+from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
+from hipopt.messages import (
+    TASK_NAME,
+    MessageError,
+    TaskMessage,
+    Trouble,
+    TroubleKind,
+    decode_task,
+    encode_row,
+    encode_trouble,
+)
+from hipopt.records import KernelId, KernelTask, ResultRow
+from hipopt.send import send_back
+from hipopt.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PAUSES_S = (15.0, 30.0, 60.0, 120.0, 300.0)
+"""How long a pool process rests after trouble, by how often its kernel was put back before."""
+MAX_INTERNAL = 3
+"""How often a kernel that trips over a fault of hipopt itself is put back before it is left out."""
+
+
+class Optimizing(Protocol):
+    """What the task needs of `hipopt.optimize.Optimizer`."""
+
+    def optimize(self, task: KernelTask) -> ResultRow:
+        """The kernel's final result."""
+
+
+@functools.cache
+def optimizer(settings: Settings) -> Optimizing:
+    """The pool process's own optimizer, made on first use: never before the fork."""
+    from hipopt.optimize import Optimizer
+
+    made: Optimizing = Optimizer.from_settings(settings)
+    return made
+
+
+def register(app: Celery, settings: Settings) -> None:
+    """The app has the task."""
+
+    @app.task(name=TASK_NAME, bind=True, max_retries=WORKER_LOST_RETRIES, default_retry_delay=2)
+    def optimize_kernel(self: Task, message: Any) -> None:  # noqa: ANN401 (off the wire)
+        try:
+            decoded = decode_task(message)
+        except MessageError as error:
+            _report(self, settings, error, None)
+            raise Ignore from None
+        run(self, settings, decoded)
+
+
+def run(task: Task, settings: Settings, message: TaskMessage) -> None:
+    """The kernel's result is published, or the kernel is back in its queue (and Ignore raised)."""
+    kernel = message.kernel
+    try:
+        row = optimizer(settings).optimize(kernel)
+    except Exception as error:  # noqa: BLE001 (whatever it is, the kernel must go back)
+        _put_back(task, settings, message, error)
+    else:
+        row = replace(row, worker=row.worker or task.request.hostname, shard=kernel.shard)
+        publish_result(task.app, settings.namespace, encode_row(row))
+        logger.info("kernel %r: %s", kernel.id, row.failure_kind or row.status)
+
+
+def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Exception) -> None:
+    kernel, requeues = message.kernel, message.requeues
+    kind = _report(task, settings, error, kernel.id)
+    if kind != "internal" or requeues < MAX_INTERNAL:
+        time.sleep(PAUSES_S[min(requeues, len(PAUSES_S) - 1)])
+        retries = task.request.retries
+        send_back(task.app, settings.namespace, kernel, requeues=requeues + 1, retries=retries)
+    raise Ignore
+
+
+def _report(
+    task: Task, settings: Settings, error: Exception, kernel_id: KernelId | None
+) -> TroubleKind:
+    """The trouble is on its way to the collector."""
+    trouble = Trouble(
+        kind=_kind(error),
+        message=_words(error),
+        worker=task.request.hostname or "?",
+        kernel_id=kernel_id,
+    )
+    publish_result(task.app, settings.namespace, encode_trouble(trouble))
+    logger.warning("kernel %r: %s: %s", kernel_id, trouble.kind, trouble.message)
+    return trouble.kind
+
+
+def _kind(error: Exception) -> TroubleKind:
+    if isinstance(error, ModelUnavailable):
+        return "model_unavailable"
+    if isinstance(error, ModelRefused):
+        return "model_refused"
+    return "device" if isinstance(error, DeviceError) else "internal"
+
+
+def _words(error: Exception) -> str:
+    """What a person needs: a message of ours, or where a fault of ours happened."""
+    if isinstance(error, HipoptError):
+        return str(error)
+    return "".join(traceback.format_exception(error)[-4:]).strip()[-2000:]

@@ -1,0 +1,102 @@
+"""What all tests share: the CPU device with one cache, and no process left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from numpy.typing import NDArray
+
+from hipopt.device.cpu.device import CpuDevice
+from hipopt.device.interface import CodeObject, CompileFailure, Fault
+from hipopt.errors import DeviceError
+from hipopt.records import Scalar
+from hipopt.source.capsule import Capsule
+
+Dim = tuple[int, int, int]
+
+
+class Emulator:
+    """The CPU device, with one call that compiles and runs a kernel."""
+
+    def __init__(self, device: CpuDevice) -> None:
+        self.device = device
+
+    @staticmethod
+    def capsule(source: str, kernel: str = "k") -> Capsule:
+        """A capsule of that source, as slicing would give it."""
+        text = f"#include <hip/hip_runtime.h>\n{source}"
+        return Capsule(source=text, kernel=kernel, parameters=(), kernel_text=source)
+
+    def compile(self, source: str, kernel: str = "k", template: tuple[str, ...] = ()) -> CodeObject:
+        """The source compiled; fails the test where the compiler refuses it."""
+        code = self.device.compile(self.capsule(source, kernel), template, 60.0)
+        if isinstance(code, CompileFailure):
+            pytest.fail(code.output)
+        return code
+
+    def run(
+        self,
+        source: str,
+        args: Sequence[NDArray[Any] | Scalar],
+        *,
+        grid: Dim = (1, 1, 1),
+        block: Dim = (64, 1, 1),
+        lds_bytes: int = 0,
+        kernel: str = "k",
+        template: tuple[str, ...] = (),
+        timeout_s: float = 10.0,
+    ) -> list[NDArray[Any]] | Fault:
+        """The buffers after one launch, or the fault on the way there."""
+        code = self.compile(source, kernel, template)
+        with self.device.open(code) as session:
+            fault = session.load(grid, block, lds_bytes, args)
+            if fault is not None:
+                return fault
+            launched = session.launch(timeout_s)
+            return launched if isinstance(launched, Fault) else session.read()
+
+    def outputs(
+        self, source: str, args: Sequence[NDArray[Any] | Scalar], **how: Any
+    ) -> list[NDArray[Any]]:
+        """The buffers after one launch that must end well."""
+        result = self.run(source, args, **how)
+        if isinstance(result, Fault):
+            pytest.fail(f"{result.verdict}: {result.reason}")
+        return result
+
+    def fault(self, source: str, args: Sequence[NDArray[Any] | Scalar], **how: Any) -> Fault:
+        """The fault of a launch that must not end well."""
+        result = self.run(source, args, **how)
+        assert isinstance(result, Fault), result
+        return result
+
+
+@pytest.fixture(scope="session")
+def cpu_device(tmp_path_factory: pytest.TempPathFactory) -> CpuDevice:
+    """The CPU device; skips without a C++ compiler, unless this is CI."""
+    device = CpuDevice(tmp_path_factory.mktemp("cache"))
+    try:
+        device.describe()
+    except DeviceError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return device
+
+
+@pytest.fixture(scope="session")
+def cpu(cpu_device: CpuDevice) -> Emulator:
+    """The CPU device with its one-call runner."""
+    return Emulator(cpu_device)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """No test leaves a child process behind."""
+    yield
+    pid = os.getpid()
+    assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""

@@ -1,0 +1,14 @@
+"""A collector as `hipopt collect` runs it."""
+
+import logging
+
+from hipopt.broker import make_app
+from hipopt.collect import Collector, stop_on_signals
+from hipopt.resultlog import ResultLog
+from hipopt.settings import load
+
+logging.basicConfig(level=logging.INFO)
+settings = load()
+assert settings.log is not None
+with ResultLog(settings.log) as log, stop_on_signals() as stop, make_app(settings) as app:
+    Collector(settings, app, log).run(stop)

@@ -1,0 +1,54 @@
+"""The real app with a stand-in for the optimiser: `code_body` tells it what to do with a kernel."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import tasks.optimize
+from hipopt.errors import DeviceError, ModelUnavailable
+from hipopt.records import KernelTask, ResultRow
+from hipopt.settings import Settings
+
+FOLDER = Path(os.environ["STANDIN_FOLDER"])
+
+
+class StandIn:
+    """Does as it is told, and notes every run."""
+
+    def optimize(self, task: KernelTask) -> ResultRow:
+        with (FOLDER / "runs.txt").open("a") as runs:
+            runs.write(f"{task.id} {os.getpid()} {os.getppid()} {task.shard}\n")
+        word, _, number = task.code_body.partition(" ")
+        getattr(self, word)(task, float(number or 0))
+        return ResultRow(id=task.id, status="success", name=task.name, opt_kernel=task.hip_source)
+
+    def quick(self, task: KernelTask, number: float) -> None:
+        pass
+
+    def slow(self, task: KernelTask, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def poison(self, task: KernelTask, number: float) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def model_down(self, task: KernelTask, number: float) -> None:
+        if not (FOLDER / "model-is-up").exists():
+            raise ModelUnavailable("the endpoint does not answer")
+
+    def device_sick(self, task: KernelTask, number: float) -> None:
+        if not (FOLDER / "device-is-well").exists():
+            raise DeviceError("GPU 0 has fallen off the bus")
+
+    def fault(self, task: KernelTask, number: float) -> None:
+        raise ZeroDivisionError("a fault of ours")
+
+
+def make(_: Settings) -> StandIn:
+    return StandIn()
+
+
+tasks.optimize.optimizer = make
+tasks.optimize.PAUSES_S = (0.1,)
+
+from tasks.app import app  # noqa: E402, F401 (Celery looks for it)

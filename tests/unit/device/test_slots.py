@@ -1,0 +1,70 @@
+"""A device is held by no more processes at once than it has slots."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from hipopt.device.slots import hold_slot
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from hipopt.device.slots import hold_slot
+with hold_slot(Path(sys.argv[1]), 1):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_slots_are_exclusive(tmp_path: Path) -> None:
+    """Nested holders of one process get different slots too."""
+    with hold_slot(tmp_path, 3) as a, hold_slot(tmp_path, 3) as b, hold_slot(tmp_path, 3) as c:
+        assert {a, b, c} == {0, 1, 2}
+
+
+def test_never_more_holders_than_slots(tmp_path: Path) -> None:
+    """Many contenders all get their turn, never more than the count at once."""
+    held, most, lock = 0, 0, threading.Lock()
+
+    def contend() -> None:
+        nonlocal held, most
+        for _ in range(20):
+            with hold_slot(tmp_path, 2):
+                with lock:
+                    held += 1
+                    most = max(most, held)
+                time.sleep(0.0005)
+                with lock:
+                    held -= 1
+
+    threads = [threading.Thread(target=contend) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (held, most) == (0, 2)
+
+
+def test_a_dead_holder_gives_its_slot_back(tmp_path: Path) -> None:
+    """A waiter gets the slot of a holder that is killed."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        threading.Timer(0.1, lambda: os.kill(holder.pid, signal.SIGKILL)).start()
+        with hold_slot(tmp_path, 1) as slot:
+            assert slot == 0
+
+
+def test_count_is_checked(tmp_path: Path) -> None:
+    """No slots at all is a mistake of the caller."""
+    with pytest.raises(ValueError, match="count is 0"), hold_slot(tmp_path, 0):
+        pass
