@@ -21,6 +21,5 @@ def test_every_kernel_is_logged_once(settings: Settings, processes: Processes) -
     stop = threading.Event()
     threading.Timer(60, stop.set).start()
     final = dispatch(settings, DispatchOptions(grace_s=2), stop=stop)
-    print(processes.logs())
     assert (final.done, final.succeeded, final.resent) == (50, 50, 0)
     assert Counter(row["id"] for row in logged(settings)) == Counter(range(50))
