@@ -14,7 +14,7 @@ from hipopt.cli.options import JUDGING, MODEL, load_settings, with_manifest, wit
 from hipopt.collect import stop_on_signals
 from hipopt.devices import open_device
 from hipopt.dispatch import DispatchOptions
-from hipopt.llm.replay import make_proposer
+from hipopt.llm.proposer import make_proposer
 from hipopt.run import Run
 from hipopt.settings import Settings
 from hipopt.summary import summarise

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import pytest
-from hipopt.source.splice import SpliceFailure, splice
 
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.judge.judge import Judge
 from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.slice import slice_kernel
+from hipopt.source.splice import SpliceFailure, splice
 
 N = 5000
 SAXPY = """
