@@ -297,7 +297,9 @@ class _Cutter:
         self.depth = self.depth._replace(nest=self.depth.nest - 1)
         if self.depth.nest:
             return
-        if (token.text == "}" and self._body_ends()) or (token.text == ")" and self._is_macro_use()):
+        if (token.text == "}" and self._body_ends()) or (
+            token.text == ")" and self._is_macro_use()
+        ):
             self._end()
 
     def _body_ends(self) -> bool:
