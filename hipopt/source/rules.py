@@ -109,6 +109,10 @@ def _directives(scan: _Scan) -> Iterator[Finding]:
             yield from _definition(token)
         elif name in forbidden.DIRECTIVES:
             yield Finding("directive", f"#{name}", token.start, forbidden.DIRECTIVES[name])
+    for index, token in enumerate(scan.tokens):
+        if token.text == "_Pragma":
+            text = _string_of(_enclosed(scan.tokens, index + 1))
+            yield from _pragma(" ".join(text.split()), token.start)
 
 
 def _include(token: Token) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ HONEST = {
     "plain": "x[threadIdx.x] += n;",
     "printf and assert": 'printf("system(%d) fopen\\n", n); assert(n > 0);',
     "math": "x[0] = (int)exp(1.0) + min(n, 3); __syncthreads(); atomicAdd(x, 1);",
-    "comments and strings": '/* system("rm"); */ const char* s = "fork() .globl"; // exec #include <x>',
+    "comments and strings": '/* system("rm"); */ const char* s = "fork() .globl"; // exec #include <x>\n',
     "own helpers": "__device__ int open_gap(int a) { return a; }\n"
     "__device__ int open(int a) { return open_gap(a); }\n"
     "__global__ void k(int* x, int n) { int kill = open(n), signal = 3; x[0] = kill + signal; }",
