@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hipopt.errors import SourceError
-from hipopt.source.cut import Frame
+from hipopt.source.chunk import Frame
 from hipopt.source.order import ordered
 from hipopt.source.parameters import parameters, template_parameters, type_key
 from hipopt.source.parse import SourceFile, macros_of, parse

@@ -47,12 +47,16 @@ class _Order:
     def _used(self, piece: Piece) -> list[Piece]:
         """What has to stand before the piece, as far as that doesn't follow from its file."""
         used = {p for word in _needs(piece) for p in self.makers.get(word, ())}
-        mixed = used if piece in self.fresh else used & self.fresh
-        return sorted(mixed, key=self.position.__getitem__)
+        return sorted((p for p in used if self._precedes(p, piece)), key=self.position.__getitem__)
+
+    def _precedes(self, used: Piece, piece: Piece) -> bool:
+        """Within one file the file's own order holds; between two, uses decide."""
+        mixed = (used in self.fresh) != (piece in self.fresh)
+        return mixed or self.position[used] < self.position[piece]
 
 
 def _needs(piece: Piece) -> set[str]:
     """The words that have to mean something before the piece; `using` needs the namespace."""
     if piece.kind == "using":
         return {f"namespace {word}" for word in piece.uses}
-    return (piece.uses | condition_words(piece)) - set(piece.names)
+    return (condition_words(piece) | piece.uses) - set(piece.names)
