@@ -143,9 +143,9 @@ def test_truncation_anywhere_is_no_traceback() -> None:
 
 _SHRED = st.sampled_from([
     "__global__", "void", "k", "(", ")", "{", "}", ";", "template", "<", ">", "#if A\n",
-    "\n#else\n", "\n#endif\n", "namespace", "struct", "=", "\n", '"', "/*", "*/", "//", "\\\n", "operator", ",",
-    "::", "\n#define M(x) x##y\n", "M(", "[[", "]]", "extern", '"C"', "typedef", "using", "enum",
-    "'", "__attribute__", "é", "\x00", "~", "R\"(",
+    "\n#else\n", "\n#endif\n", "namespace", "struct", "=", "\n", '"', "/*", "*/", "//", "\\\n",
+    "operator", ",", "::", "\n#define M(x) x##y\n", "M(", "[[", "]]", "extern", '"C"', "typedef",
+    "using", "enum", "'", "__attribute__", "é", "\x00", "~", 'R"(',
 ])  # fmt: skip
 
 
