@@ -57,9 +57,9 @@ class Run:
         self._on_progress = on_progress
         self._on_trouble = on_trouble
         self._failure: HipoptError | None = None
-        self._first = Dispatcher(settings, options)
-        self.total = self._first.todo.total
-        self.left = self._first.todo.unfinished
+        todo = Dispatcher(settings, options).todo
+        self.total = todo.total
+        self.left = todo.waiting
 
     def go(self, stop: threading.Event) -> Progress:
         """All kernels are settled, or `stop` was set. Call from the main thread.

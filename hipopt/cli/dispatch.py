@@ -37,7 +37,7 @@ def command(
     dispatcher = Dispatcher(settings, chosen)
     todo, log = dispatcher.todo, dispatcher.log_path
     click.echo(
-        f"{todo.unfinished} of {todo.total} kernels to do, in {len(dispatcher.queues)} shards",
+        f"{todo.waiting} of {todo.total} kernels to do, in {len(dispatcher.queues)} shards",
         err=True,
     )
     if dry_run:
@@ -50,7 +50,7 @@ def command(
         click.echo(summary_text(summarise(log), todo.total, log, ""))
         return 0
     check_broker(settings)
-    with stop_on_signals() as stop, Display(log, todo.unfinished) as display:
+    with stop_on_signals() as stop, Display(log, todo.waiting) as display:
         progress = dispatcher.run(display.progress, stop)
     if stop.is_set():
         click.echo("Stopped watching. What was sent goes on; dispatch again to watch.", err=True)

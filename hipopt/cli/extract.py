@@ -19,18 +19,16 @@ from hipopt.extract import extract
 @click.option("--force", is_flag=True, help="Replace the output file if it is there.")
 def command(paths: tuple[Path, ...], output: Path, force: bool) -> None:
     """Write a manifest with a row for each kernel in PATHS (files, or folders looked through)."""
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{path}: no such file or folder")
     if output.exists() and not force:
         raise UsageError(f"{output} is there already; give --force to replace it")
-    found = extract(paths, relative_to=output.parent)
-    for warning in found.warnings:
+    warnings: list[str] = []
+    rows = list(extract(paths, relative_to=output.parent, warnings=warnings))
+    for warning in warnings:
         click.echo(f"hipopt: {warning}", err=True)
-    if not found.rows:
+    if not rows:
         raise UsageError(f"no HIP kernel found in {', '.join(map(str, paths))}")
     partial = output.with_name(output.name + ".partial")
-    partial.write_text(json.dumps(found.rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    partial.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
     partial.replace(output)
-    click.echo(f"{len(found.rows)} kernels written to {output}", err=True)
+    click.echo(f"{len(rows)} kernels written to {output}", err=True)
     click.echo(f"Next: hipopt run {output} --log {output.with_suffix('.log.jsonl')}", err=True)

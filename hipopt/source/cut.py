@@ -95,7 +95,7 @@ class _Cutter:
     inner: list[_Branches] = field(default_factory=list)
     first: int | None = None
     """Index of the unfinished piece's first token."""
-    depth: _Depth = _Depth()
+    depth: _Depth = field(default_factory=_Depth)
     opened: list[int] = field(default_factory=list)
     """Indexes of the brackets that are open, for error messages."""
     at: int = 0
@@ -297,9 +297,7 @@ class _Cutter:
         self.depth = self.depth._replace(nest=self.depth.nest - 1)
         if self.depth.nest:
             return
-        if (token.text == "}" and self._body_ends()) or (
-            token.text == ")" and self._is_macro_use()
-        ):
+        if self._body_ends() if token.text == "}" else self._is_macro_use():
             self._end()
 
     def _body_ends(self) -> bool:
@@ -312,9 +310,9 @@ class _Cutter:
 
     def _is_macro_use(self) -> bool:
         """Whether the piece is `NAME(...)` alone, and the next line starts another piece."""
-        assert self.first is not None  # noqa: S101 (a closing bracket is inside a piece)
-        name, after = self.tokens[self.first], self._after()
-        if name.kind != "word" or self.tokens[self.first + 1].text != "(":
+        first, after = self.first or 0, self._after()
+        name = self.tokens[first]
+        if name.kind != "word" or self.tokens[first + 1].text != "(":
             return False
         if name.text in _NO_DECLARATOR or not (name.text in self.macros or name.text.isupper()):
             return False

@@ -17,13 +17,14 @@ def lay_out(includes: str, pieces: Sequence[Piece]) -> str:
     frames: tuple[Frame, ...] = ()
     before: Piece | None = None
     for piece in pieces:
-        crossing = _cross(frames, piece.frames)
-        if before is None or crossing or not _sticks(before, piece):
+        closing, opening = _cross(frames, piece.frames)
+        lines += closing
+        if before is None or closing or opening or not _sticks(before, piece):
             lines.append("")
-        lines += crossing
+        lines += opening
         lines.append(piece.comment + piece.text)
         frames, before = piece.frames, piece
-    lines += _cross(frames, ())
+    lines += _cross(frames, ())[0]
     return "\n".join(lines) + "\n"
 
 
@@ -33,18 +34,18 @@ def _sticks(before: Piece, piece: Piece) -> bool:
     return single and before.kind == piece.kind and not piece.comment
 
 
-def _cross(old: tuple[Frame, ...], new: tuple[Frame, ...]) -> list[str]:
-    """The lines that lead from inside of `old` to inside of `new`."""
+def _cross(old: tuple[Frame, ...], new: tuple[Frame, ...]) -> tuple[list[str], list[str]]:
+    """The lines that lead out of `old`, and those that lead into `new`."""
     shared = 0
     while shared < min(len(old), len(new)) and old[shared] == new[shared]:
         shared += 1
-    if shared < min(len(old), len(new)) and _is_later_branch(old[shared], new[shared]):
-        done = len(old[shared].headers)
-        lines = [line for frame in reversed(old[shared + 1 :]) for line in _closing(frame)]
-        lines += new[shared].headers[done:]
-        return lines + [h for frame in new[shared + 1 :] for h in _opening(frame)]
-    lines = [line for frame in reversed(old[shared:]) for line in _closing(frame)]
-    return lines + [h for frame in new[shared:] for h in _opening(frame)]
+    done = 0
+    leaving, entering = old[shared:], new[shared:]
+    if leaving and entering and _is_later_branch(leaving[0], entering[0]):
+        done = len(leaving[0].headers)
+        leaving = leaving[1:]
+    closing = [_closing(frame) for frame in reversed(leaving)]
+    return closing, [line for frame in entering for line in frame.headers][done:]
 
 
 def _is_later_branch(old: Frame, new: Frame) -> bool:
@@ -53,14 +54,10 @@ def _is_later_branch(old: Frame, new: Frame) -> bool:
     return same and len(old.headers) < len(new.headers)
 
 
-def _opening(frame: Frame) -> tuple[str, ...]:
-    return frame.headers
-
-
-def _closing(frame: Frame) -> list[str]:
+def _closing(frame: Frame) -> str:
     if frame.kind == "condition":
-        return ["#endif"]
-    return [f"}}  // {frame.headers[0].removesuffix('{').strip()}"]
+        return "#endif"
+    return f"}}  // {frame.headers[0].removesuffix('{').strip()}"
 
 
 class Assumptions:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from hipopt.errors import SourceError
-from hipopt.source.cut import Chunk, cut
+from hipopt.source.cut import cut
 from hipopt.source.describe import describe
 from hipopt.source.macros import Macro, expand_use, parse_macro
 from hipopt.source.piece import Piece
@@ -28,17 +28,20 @@ class SourceFile:
         return tuple(p for p in self.pieces if p.is_kernel and not p.is_specialization)
 
 
-def parse(source: str, origin: str = "") -> SourceFile:
+def parse(
+    source: str, origin: str = "", known_macros: Mapping[str, Macro] | None = None
+) -> SourceFile:
     """The pieces of `source`, whose line ends become Unix ones.
 
-    `origin` tells the frames of two files apart that are laid out together.
+    `origin` tells the frames of two files apart that are laid out together. `known_macros` are
+    those that hold in `source` without being defined there.
 
     Raises:
         SourceError: brackets or conditions don't match; names the line.
     """
     text = clean(source)
     chunks = cut(text, origin)
-    macros = _macros(text, chunks)
+    macros = {**(known_macros or {}), **_macros(text[c.start : c.end] for c in chunks)}
     leads = _leads(text)
     pieces = [describe(text, chunk, macros, leads) for chunk in chunks]
     made_by_macro: dict[str, str] = {}
@@ -49,13 +52,15 @@ def parse(source: str, origin: str = "") -> SourceFile:
     return SourceFile(text=text, pieces=_without_guard(tuple(pieces)), made_by_macro=made_by_macro)
 
 
-def _macros(text: str, chunks: list[Chunk]) -> dict[str, Macro]:
-    found = {}
-    for chunk in chunks:
-        macro = parse_macro(text[chunk.start : chunk.end])
-        if macro is not None:
-            found[macro.name] = macro
-    return found
+def macros_of(pieces: Iterable[Piece]) -> dict[str, Macro]:
+    """The macros that the pieces define, by name."""
+    return _macros(p.text for p in pieces if p.kind == "macro")
+
+
+def _macros(texts: Iterable[str]) -> dict[str, Macro]:
+    """Of a macro that several branches define, the definition that says most."""
+    found = [macro for macro in map(parse_macro, texts) if macro is not None]
+    return {macro.name: macro for macro in sorted(found, key=lambda m: len(m.body))}
 
 
 def _leads(text: str) -> dict[int, int]:

@@ -29,7 +29,7 @@ class Piece:
 
     kind: PieceKind
     names: tuple[str, ...]
-    """What it declares, without namespaces; a member defined outside its class counts as the class."""
+    """What it declares, without namespaces; of a member defined outside its class, the class."""
     text: str
     start: int
     end: int

@@ -25,6 +25,7 @@ _TEXT = """\
   for (index_type i = blockIdx.x * static_cast<index_type>(blockDim.x) + threadIdx.x; i < (n); \\
        i += static_cast<index_type>(gridDim.x) * blockDim.x)
 #define CUDA_KERNEL_LOOP(i, n) CUDA_KERNEL_LOOP_TYPE(i, n, int)
+#define CUDA_1D_KERNEL_LOOP(i, n) CUDA_KERNEL_LOOP_TYPE(i, n, int)
 namespace c10 {
 using Half = __half;
 using BFloat16 = __hip_bfloat16;

@@ -22,9 +22,9 @@ from hipopt.source.tokens import clean, fingerprint
 def slice_kernel(source: str | None, name: str, *, code_body: str | None = None) -> Capsule:
     """The kernel `name` with just the helpers, macros, constants and types that it needs.
 
-    `source` is its whole file; `code_body` the kernel as the manifest has it: the function, only its
-    body, or the function with helpers. Where both are there and differ, `code_body` is put into the
-    file's place. Where `source` is None, `code_body` has to stand alone.
+    `source` is its whole file; `code_body` the kernel as the manifest has it: the function, only
+    its body, or the function with helpers. Where both are there and differ, `code_body` takes the
+    place of what the file has. Where `source` is None, `code_body` has to stand alone.
 
     Raises:
         SourceError: no such kernel, or several, or a source that can't be cut; says which.
@@ -35,7 +35,7 @@ def slice_kernel(source: str | None, name: str, *, code_body: str | None = None)
     kernel = find_kernel(file, name, code_body)
     if code_body is None or _is_same(kernel, code_body):
         return build_capsule(file.pieces, kernel)
-    merged, new_kernel = merge(file.pieces, kernel, read_submission(code_body, kernel))
+    merged, new_kernel = merge(file.pieces, kernel, read_submission(code_body, kernel, file.pieces))
     return build_capsule(merged, new_kernel)
 
 
@@ -60,7 +60,7 @@ def build_capsule(pieces: Sequence[Piece], kernel: Piece) -> Capsule:
     assumptions = Assumptions(kernel.frames)
     reduced = [(p, assumptions.reduce(p.frames)) for p in pieces]
     freed = {p: replace(p, frames=frames) for p, frames in reduced if frames is not None}
-    defined = {name for piece in freed for name in piece.names}
+    defined = {name for piece in freed if piece.kind != "using" for name in piece.names}
     kept, words = closure(freed[kernel], [*shims(defined), *freed.values()])
     headers = [header_of(p.names[0]) for p in freed if p.kind == "include" and p.names]
     kernel = freed[kernel]
@@ -88,7 +88,7 @@ def find_kernel(file: SourceFile, name: str, code_body: str | None) -> Piece:
         raise SourceError(_not_found(file, plain))
     if len(found) == 1:
         return found[0]
-    matching = _matching(found, code_body) if code_body is not None else []
+    matching = _matching(found, code_body, file) if code_body is not None else []
     if matching:
         return matching[0]
     lines = ", ".join(f"{k.line} ({k.qualified_name})" for k in found)
@@ -122,13 +122,13 @@ def _not_found(file: SourceFile, name: str) -> str:
     return f"no kernel '{name}' in the source; kernels there: {listed}"
 
 
-def _matching(found: Sequence[Piece], code_body: str) -> list[Piece]:
+def _matching(found: Sequence[Piece], code_body: str, file: SourceFile) -> list[Piece]:
     """The definitions that `code_body` shows: by text, by its body, then by parameters."""
     same = [k for k in found if _is_same(k, code_body)]
     if same or is_body(clean(code_body)):
         return same
     try:
-        shown = read_submission(code_body, found[0]).kernel
+        shown = read_submission(code_body, found[0], file.pieces).kernel
     except SourceError:
         return []
     same = [k for k in found if _is_same(k, shown.text)]
