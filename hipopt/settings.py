@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     attempts: int = 4
     """Most attempts a kernel."""
+    stop_at_speedup: float | None = None
+    """A candidate this much faster ends a kernel's attempts; None: all attempts are used."""
     check_timeout_s: float = 200.0
     """Longest judging of one attempt, compile and timing included."""
     launch_timeout_s: float = 10.0
@@ -77,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value}, expected {least} or more")
 
+    def __repr__(self) -> str:
+        fields = msgspec.structs.asdict(self).items()
+        shown = (f"{k}={'***' if k in SECRETS and v else repr(v)}" for k, v in fields)
+        return f"Settings({', '.join(shown)})"
+
     def to_environ(self) -> dict[str, str]:
         """Environment variables that make `load` give these settings in a child process."""
         return {
@@ -89,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _AT_LEAST = {
     "lease_s": 2,
     "shards": 1, "concurrency": 1, "attempts": 1, "seeds": 1, "max_tokens": 1, "min_speedup": 1.0,
+    "stop_at_speedup": 1.0,
     "check_timeout_s": 1, "launch_timeout_s": 0.1, "model_timeout_s": 1, "model_patience_s": 0,
 }  # fmt: skip
 

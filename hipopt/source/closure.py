@@ -33,6 +33,7 @@ class _Closure:
         self.words: set[str] = set()
         self.waiting: list[Piece] = [kernel]
         self.by_name: defaultdict[str, list[Piece]] = defaultdict(list)
+        self.operators = [p for p in pieces if p.signature and p.on_device]
         for piece in pieces:
             if _can_be_needed(piece):
                 for name in piece.names:
@@ -42,7 +43,7 @@ class _Closure:
         while self.waiting:
             while self.waiting:
                 self._keep(self.waiting.pop())
-            self.waiting += [p for p in self.by_name["operator"] if self._applies(p)]
+            self.waiting += [p for p in self.operators if self._applies(p)]
 
     def _keep(self, piece: Piece) -> None:
         if piece in self.kept:

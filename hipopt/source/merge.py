@@ -11,10 +11,11 @@ from hipopt.source.cut import Frame
 from hipopt.source.parameters import parameters, template_parameters, type_key
 from hipopt.source.parse import SourceFile, macros_of, parse
 from hipopt.source.piece import Piece
-from hipopt.source.tokens import clean, code_tokens, code_words
+from hipopt.source.tokens import clean, code_tokens, code_words, first_branches
 
 _FREE = frozenset({"macro", "include", "undef", "pragma"})
 _CONTROL = frozenset({"if", "for", "while", "switch", "do", "else", "return"})
+_NOT_DEFINING = frozenset({"using", "include", "undef", "pragma", "instantiation"})
 _FUNCTIONS = frozenset({"function", "prototype"})
 
 
@@ -132,7 +133,7 @@ def replace_body(function: str, body: str) -> str:
 
 def _closes_at_end(body: str) -> bool:
     """Whether the first brace is closed by the last token and by none before."""
-    tokens = code_tokens(body)
+    tokens = list(first_branches(code_tokens(body)))
     nest = 0
     for token in tokens:
         nest += (token.text == "{") - (token.text == "}")
@@ -179,22 +180,24 @@ def _is_replaced(piece: Piece, new: Sequence[Piece]) -> bool:
 
 
 def _replaces(new: Piece, old: Piece) -> bool:
-    if set(new.names).isdisjoint(old.names) or new.kind in ("using", "include", "undef", "pragma"):
+    if set(new.names).isdisjoint(old.names):
         return False
-    if old.kind in ("using", "undef", "pragma") or old.is_specialization != new.is_specialization:
+    if not {new.kind, old.kind}.isdisjoint(_NOT_DEFINING):
+        return new.text == old.text
+    if old.is_specialization != new.is_specialization:
         return False
     if new.kind in _FUNCTIONS and old.kind in _FUNCTIONS:
         return parameter_keys(new) == parameter_keys(old) and (
             len(template_parameters(new)) == len(template_parameters(old))
         )
-    return new.is_specialization is False or new.text == old.text
+    return not new.is_specialization or new.text == old.text
 
 
 def _ordered(old: Sequence[Piece], new: Sequence[Piece]) -> list[Piece]:
     """`old`, then `new`; but what an old piece uses of the new ones comes before it."""
     makers: defaultdict[str, list[Piece]] = defaultdict(list)
     for piece in (*old, *new):
-        for name in piece.names:
+        for name in (*piece.names, *map("namespace {}".format, piece.namespaces)):
             makers[name].append(piece)
     fresh = set(new)
     done: dict[Piece, None] = {}
@@ -218,6 +221,12 @@ def _emit(
             done.setdefault(waiting.pop())
             continue
         entered.add(current)
-        used = (p for word in sorted(current.uses) for p in makers.get(word, ()))
+        used = (p for word in _needs(current) for p in makers.get(word, ()))
         before = [p for p in used if p not in done and (p in fresh or current in fresh)]
         waiting += [p for p in before if p not in entered]
+
+
+def _needs(piece: Piece) -> list[str]:
+    """What has to be there before the piece; `using namespace` needs the namespace."""
+    words = sorted(piece.uses)
+    return [f"namespace {w}" for w in words] if piece.kind == "using" else words
