@@ -19,20 +19,19 @@ from pathlib import Path
 
 from hipopt.broker import connect, make_app
 from hipopt.collect import Collector
+from hipopt.device.cpu.device import CpuDevice
 from hipopt.dispatch import Dispatcher, DispatchOptions
 from hipopt.embedded import EmbeddedBroker
-from hipopt.manifest import Manifest
-from hipopt.messages import encode_row, result_queue, shard_queue
-from hipopt.resultlog import ResultLog
-from hipopt.source.slice import slice_kernel
-from hipopt.source.splice import SpliceFailure, splice
-
-from hipopt.device.cpu.device import CpuDevice
 from hipopt.judge.judge import Judge
 from hipopt.judge.options import Prepared
 from hipopt.llm.reply import Candidate, parse_reply
+from hipopt.manifest import Manifest
+from hipopt.messages import encode_row, result_queue, shard_queue
 from hipopt.records import KernelTask, ResultRow
+from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
+from hipopt.source.slice import slice_kernel
+from hipopt.source.splice import SpliceFailure, splice
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -96,8 +95,10 @@ def queue_and_log(task: KernelTask, rows: int, scratch: Path) -> dict[str, float
         Dispatcher(settings, DispatchOptions(wait=False)).run(lambda _: None, threading.Event())
         dispatched = cpu_s() - started
         app = make_app(settings)
+        queues = [shard_queue(settings.namespace, k) for k in range(settings.shards)]
         with connect(settings) as client:
-            client.delete(*(shard_queue(settings.namespace, k) for k in range(settings.shards)))
+            assert sum(map(client.llen, queues)) == rows
+            client.delete(*queues)
         with app.producer_pool.acquire(block=True) as producer:
             for i in range(rows):
                 row = ResultRow(id=i, status="success", name=task.name, opt_kernel=task.code_body)

@@ -48,9 +48,5 @@ class ModelRefused(HipoptError):
     """The model endpoint will never answer as configured (wrong key, unknown model, wrong URL)."""
 
 
-class PromptRefused(HipoptError):
-    """The model endpoint refuses this prompt (too long, say) though it answers others."""
-
-
 class BrokerError(HipoptError):
     """The broker can't be reached or refuses us; the URL in the message has its password masked."""

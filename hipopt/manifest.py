@@ -14,6 +14,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from hipopt.records import KernelId, KernelTask, Workload
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
 """A `hip_file` beyond this is not sent along; no compilation unit written by a person is as big."""
+
+MAX_DEPTH = 100
+"""Deepest nesting of a JSON array that is read; a manifest needs five."""
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
@@ -175,15 +179,36 @@ def _first_byte(path: Path, stream: io.BufferedReader) -> tuple[bytes, int]:
 def _array(path: Path, stream: io.BufferedReader) -> Rows:
     number = 0
     try:
-        for row in ijson.items(stream, "item", use_float=True):
+        for row in _items(stream):
             number += 1
             yield f"row {number}", row
-    except ijson.JSONError as error:
+    except (ijson.JSONError, RecursionError) as error:
         reason = str(error).splitlines()[0].removeprefix("b'").split("\\n")[0]
         raise ManifestError(
             f"{path}: row {number + 1}: not valid JSON ({reason}); "
             f"{number} rows before it are well; is the file complete?"
         ) from None
+
+
+def _items(stream: io.BufferedReader) -> Iterator[Any]:
+    """The elements of the array at the top, built from events.
+
+    `ijson.items` would do, but it joins a path for every event, which on an array nested 100,000
+    deep takes all memory, and its fast numbers stop at 64 bits.
+    """
+    depth = 0
+    builder = ijson.ObjectBuilder()
+    for event, value in ijson.basic_parse(stream):
+        depth -= event in ("end_map", "end_array")
+        inside = depth > 0
+        if inside:
+            builder.event(event, float(value) if isinstance(value, Decimal) else value)
+        depth += event in ("start_map", "start_array")
+        if depth > MAX_DEPTH:
+            raise RecursionError(f"nested more than {MAX_DEPTH} deep")
+        if inside and depth == 1:
+            yield builder.value
+            builder = ijson.ObjectBuilder()
 
 
 def _lines(path: Path, stream: io.BufferedReader, first_line: int) -> Rows:
@@ -192,15 +217,24 @@ def _lines(path: Path, stream: io.BufferedReader, first_line: int) -> Rows:
             continue
         try:
             row = msgspec.json.decode(line)
-        except UnicodeDecodeError as error:
+        except UnicodeDecodeError:
             raise ManifestError(
-                f"{path}: line {number}: not UTF-8 (byte {error.start} of the line); save as UTF-8"
+                f"{path}: line {number}: not UTF-8 (byte {_bad_byte(line)} of the line); "
+                "save it as UTF-8"
             ) from None
         except (msgspec.DecodeError, RecursionError) as error:
             raise ManifestError(
                 f"{path}: line {number}: not a whole JSON object ({error}); {_EXPECTED}"
             ) from None
         yield f"line {number}", row
+
+
+def _bad_byte(line: bytes) -> int:
+    """Where the line stops being UTF-8."""
+    try:
+        return len(line.decode())
+    except UnicodeDecodeError as error:
+        return error.start
 
 
 def _convert(raw: object, kind: Any, path: Path, place: str) -> Any:  # noqa: ANN401 (a struct type and its value)

@@ -310,7 +310,7 @@ class Attempt(Record, frozen=True, kw_only=True):
     number: int
     """From 1."""
     outcome: str
-    """A `Verdict`, or `malformed_reply`."""
+    """A `Verdict`, `malformed_reply`, or `prompt_refused`."""
     reason: str
     speedup: float | None = None
     candidate_sha256: str | None = None

@@ -62,6 +62,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     attempts: int = 4
     """Most attempts a kernel."""
+    stop_at_speedup: float | None = None
+    """A candidate this much faster ends a kernel's attempts; None: all attempts are used."""
     check_timeout_s: float = 200.0
     """Longest judging of one attempt, compile and timing included."""
     launch_timeout_s: float = 10.0
@@ -77,6 +79,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value}, expected {least} or more")
 
+    def __repr__(self) -> str:
+        fields = msgspec.structs.asdict(self).items()
+        shown = (f"{k}={'***' if k in SECRETS and v else repr(v)}" for k, v in fields)
+        return f"Settings({', '.join(shown)})"
+
     def to_environ(self) -> dict[str, str]:
         """Environment variables that make `load` give these settings in a child process."""
         return {
@@ -89,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _AT_LEAST = {
     "lease_s": 2,
     "shards": 1, "concurrency": 1, "attempts": 1, "seeds": 1, "max_tokens": 1, "min_speedup": 1.0,
+    "stop_at_speedup": 1.0,
     "check_timeout_s": 1, "launch_timeout_s": 0.1, "model_timeout_s": 1, "model_patience_s": 0,
 }  # fmt: skip
 
@@ -105,10 +113,11 @@ def load(
     """
     environ = os.environ if environ is None else environ
     named = file or _path(environ.get("HIPOPT_CONFIG"))
+    path = named or DEFAULT_FILE
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, layer in (
-        ("file", _from_file(named or DEFAULT_FILE, required=named is not None)),
+        ("file", _from_file(path, required=named is not None)),
         ("environment", _from_environ(environ)),
         ("option", {k: v for k, v in (options or {}).items() if v is not None}),
     ):
@@ -117,7 +126,7 @@ def load(
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        raise UsageError(_explain(str(error), sources)) from None
+        raise UsageError(_explain(str(error), sources, path)) from None
 
 
 def _from_text(kind: type, text: object) -> Path:
@@ -156,14 +165,14 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _explain(message: str, sources: Mapping[str, str]) -> str:
+def _explain(message: str, sources: Mapping[str, str], path: Path) -> str:
     """Say where the bad value came from, under the name it has there."""
     match = re.search(r"`\$\.(\w+)`|unknown field `(\w+)`|^(\w+) is ", message)
     name = next((g for g in match.groups() if g), None) if match else None
     if name is None:
         return f"settings: {message}"
     place = {
-        "file": f"'{name}' in the settings file",
+        "file": f"{path}: '{name}'",
         "environment": ENV_PREFIX + name.upper(),
         "option": "--" + name.replace("_", "-"),
     }[sources.get(name, "option")]

@@ -35,10 +35,16 @@ class Summary(Record, frozen=True, kw_only=True):
     succeeded: int
     failures: dict[str, int]
     """Number of kernels by kind of failure, the most frequent first."""
+    attempts: dict[str, int]
+    """Number of attempts by outcome, over all kernels, the most frequent first."""
     best: tuple[Winner, ...]
     """The greatest speedups, greatest first; at most `BEST`."""
     prompt_tokens: int
     completion_tokens: int
+
+
+class _Attempt(msgspec.Struct):
+    outcome: str
 
 
 class _Row(msgspec.Struct):
@@ -51,6 +57,7 @@ class _Row(msgspec.Struct):
     speedup: float | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    attempts: tuple[_Attempt, ...] = ()
     judgement: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -66,10 +73,12 @@ def summarise(log: Path) -> Summary:
     rows = list(_final_rows(log))
     winners = [row for row in rows if row.status == "success" and row.speedup is not None]
     failures = Counter(row.failure_kind or "failure" for row in rows if row.status == "failure")
+    attempts = Counter(attempt.outcome for row in rows for attempt in row.attempts)
     return Summary(
         done=len(rows),
         succeeded=sum(row.status == "success" for row in rows),
         failures=dict(failures.most_common()),
+        attempts=dict(attempts.most_common()),
         best=tuple(map(_winner, heapq.nlargest(BEST, winners, key=lambda row: row.speedup or 0))),
         prompt_tokens=sum(row.prompt_tokens for row in rows),
         completion_tokens=sum(row.completion_tokens for row in rows),

@@ -88,6 +88,9 @@ def summary_text(summary: Summary, total: int, log: Path, again: str) -> str:
     lines = [f"{total} kernels: {summary.done} done, {max(left, 0)} left"]
     lines += [f"  {'faster':18} {summary.succeeded:6}"] if summary.succeeded else []
     lines += [f"  {kind:18} {count:6}" for kind, count in summary.failures.items()]
+    if summary.attempts:
+        counted = ", ".join(f"{count} {outcome}" for outcome, count in summary.attempts.items())
+        lines.append(f"Attempts: {counted}")
     if summary.best:
         emulated = any(winner.emulated for winner in summary.best)
         where = " (CPU time of the emulator; says nothing about a GPU)" if emulated else ""

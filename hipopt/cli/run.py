@@ -14,7 +14,7 @@ from hipopt.cli.options import JUDGING, MODEL, load_settings, with_manifest, wit
 from hipopt.collect import stop_on_signals
 from hipopt.devices import open_device
 from hipopt.dispatch import DispatchOptions
-from hipopt.llm.replay import make_proposer
+from hipopt.llm.proposer import make_proposer
 from hipopt.run import Run
 from hipopt.settings import Settings
 from hipopt.summary import summarise
@@ -35,10 +35,13 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
     if not prepared.left:
         click.echo(_closing(settings, prepared.total))
         return 0
-    make_proposer(settings)
-    open_device(settings).describe()
+    proposer, device = make_proposer(settings), open_device(settings).describe()
+    click.echo(
+        f"{prepared.left} of {prepared.total} kernels to do; candidates {proposer.model}; "
+        f"device {device.kind}: {device.name}",
+        err=True,
+    )
     with stop_on_signals() as stop, Display(settings.log, prepared.left) as display:
-        click.echo(f"{prepared.left} of {prepared.total} kernels to do", err=True)
         run = Run(
             settings, DispatchOptions(limit=limit),
             on_progress=display.progress, on_trouble=display.trouble,

@@ -10,7 +10,7 @@ import click
 from hipopt.broker import check_broker
 from hipopt.cli.options import BROKER, JUDGING, MODEL, load_settings, with_settings
 from hipopt.devices import open_device
-from hipopt.llm.replay import make_proposer
+from hipopt.llm.proposer import make_proposer
 from hipopt.messages import shard_queue
 from hipopt.worker import child_environ, worker_argv
 

@@ -137,11 +137,14 @@ def _proposed(reference: Capsule) -> tuple[Workload, ...]:
 
 
 def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
-    """What is said where no workload counts: the original's own fault, if it is one."""
+    """What is said where no workload counts: the original's own fault, if it is one.
+
+    Arguments that don't fit its parameters are the workload's fault.
+    """
     reasons = "; ".join(
         f"workload {number}: {found.reason}" for number, found in enumerate(objections)
     )
-    faulty = [found.fault for found in objections if found.fault is not None]
+    faulty = [o for o in objections if o.fault and o.fault.verdict is not Verdict.REJECTED]
     if given and len(faulty) == len(objections):
         return Objection(Verdict.REFERENCE_ERROR, reasons)
     return Objection(Verdict.UNVERIFIABLE, f"no workload on which a verdict would count: {reasons}")

@@ -1,234 +1,242 @@
 """A model behind an OpenAI-compatible endpoint.
 
-Guarantee: an endpoint that throttles, fails, hangs or answers nonsense is trouble of ours and never
-an answer; the key appears in no message, log or traceback. Price: a task waits for up to
-`model_patience_s` before it goes back to its queue. The client library's own retries are off, so
-that this policy is the only one.
+Guarantee: the key goes to the endpoint and nowhere else, also where the endpoint echoes it. Trouble
+that passes (throttling, server errors, hangs, unusable answers) is waited out for
+`model_patience_s` a question; one request never lasts much longer than `model_timeout_s`. Price: a
+question may take the sum of both. Retrying is ours alone (the library's is off): its budget is a
+number of retries, ours is time, and it knows nothing of answers that are unusable in spite of
+status 200.
 """
 
 from __future__ import annotations
 
-import email.utils
+import functools
+import itertools
 import logging
-import random
-import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
 
+import msgspec
 import openai
-from openai.types.chat import ChatCompletion
 
-from hipopt.errors import ModelRefused, ModelUnavailable, PromptRefused
-from hipopt.llm.interface import Message, ModelReply
+from hipopt.errors import ModelRefused, ModelUnavailable, UsageError
+from hipopt.llm.answer import Unusable, read_answer
+from hipopt.llm.deadline import within
+from hipopt.llm.interface import Message, ModelReply, PromptRefused
+from hipopt.llm.patience import Clock, Patience, SystemClock
+from hipopt.llm.trouble import ADVICE, Means, Trouble, what_it_means
 from hipopt.records import KernelTask
 from hipopt.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 NO_KEY = "none"
-"""Sent where no key is set: local servers want none, but the protocol has a place for it."""
-FIRST_WAIT_S = 1.0
-LONGEST_WAIT_S = 60.0
-LONGEST_RETRY_AFTER_S = 300.0
+"""Sent where no key is set: local servers want none, but the client library does."""
+MAX_EMPTY = 3
+"""An answer without text is the endpoint's trouble, but at the third request it is the model's."""
+MAX_SAID_CHARS = 300
+MAX_CHECK_S = 60.0
+"""A check is for a person who waits for it."""
+TRICKLE_SLACK_S = 1.0
+"""A server that is silent runs into the library's timeout; one that trickles, into ours, later."""
 
-_RETRIABLE_STATUS = frozenset({408, 409, 425, 429})
-_PROMPT_STATUS = frozenset({400, 413, 422})
-"""These may mean this prompt alone, or every one."""
-_CUT_NOTE = "\n\n[the reply was cut off here: it reached the limit of tokens]"
+PROBE = (Message(role="user", content="Reply with the word OK."),)
+
+log = logging.getLogger(__name__)
 
 
 class ModelClient:
-    """Asks one model. Safe to use from one process after a fork: connects on first use."""
+    """A `Proposer` that asks the model named in the settings. Closed by `close` or `with`."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._settings = settings
-        self._sleep, self._clock = sleep, clock
-        self._client: openai.OpenAI | None = None
-
-    def __repr__(self) -> str:
-        return f"ModelClient(model={self.model!r}, base_url={self._url!r})"
-
-    @property
-    def model(self) -> str:
-        """The model's name."""
-        return self._settings.model or ""
-
-    def ask(
-        self,
-        task: KernelTask,  # noqa: ARG002
-        attempt: int,  # noqa: ARG002
-        messages: Sequence[Message],
-    ) -> ModelReply:
-        """The model's answer.
-
-        Raises:
-            PromptRefused: the endpoint refuses these messages, and answers a tiny question.
-            ModelUnavailable: the endpoint gave no usable answer for `model_patience_s`.
-            ModelRefused: it will never answer as configured.
-        """
-        give_up_at = self._clock() + self._settings.model_patience_s
-        tries = 0
-        while True:
-            try:
-                return self._ask_once(messages)
-            except _Trouble as trouble:
-                wait_s = trouble.retry_after_s or self._backoff_s(tries)
-                tries += 1
-                if self._clock() + wait_s > give_up_at:
-                    raise ModelUnavailable(
-                        f"model endpoint {self._url}: {trouble.reason}; tried {tries} times"
-                    ) from None
-                logger.info(
-                    "model endpoint in trouble", extra={"reason": trouble.reason, "wait_s": wait_s}
-                )
-                self._sleep(wait_s)
-            except _Declined as declined:
-                self.check()  # raises if it is the endpoint, not the prompt
-                raise PromptRefused(str(declined)) from None
-
-    def check(self) -> str:
-        """One sentence on an endpoint that answered a tiny question just now.
-
-        Raises:
-            ModelUnavailable: it gave no usable answer.
-            ModelRefused: it will never answer as configured.
-        """
-        hello = [Message(role="user", content="Answer with the word ready.")]
-        try:
-            self._ask_once(hello)
-        except _Declined as declined:
-            raise ModelRefused(str(declined)) from None
-        except _Trouble as trouble:
-            if trouble.reason != _EMPTY:
-                raise ModelUnavailable(f"model endpoint {self._url}: {trouble.reason}") from None
-        return f"{self.model} at {self._url} answers"
-
-    def close(self) -> None:
-        """Connections are closed; the next question opens new ones."""
-        if self._client is not None:
-            self._client.close()
-            self._client = None
-
-    @property
-    def _url(self) -> str:
-        return self._settings.base_url or "https://api.openai.com/v1"
-
-    def _connected(self) -> openai.OpenAI:
-        if self._client is None:
-            self._client = openai.OpenAI(
-                api_key=self._settings.api_key or NO_KEY,
-                base_url=self._url,
-                timeout=self._settings.model_timeout_s,
-                max_retries=0,
-            )
-        return self._client
-
-    def _ask_once(self, messages: Sequence[Message]) -> ModelReply:
-        chat: Any = [message.to_json() for message in messages]
-        try:
-            completion = self._connected().chat.completions.create(
-                model=self.model,
-                messages=chat,
-                temperature=self._settings.temperature,
-                max_tokens=self._settings.max_tokens,
-            )
-        except openai.APIStatusError as error:
-            raise self._classified(error) from None
-        except openai.APITimeoutError:
-            limit = self._settings.model_timeout_s
-            raise _Trouble(f"no answer within {limit:g} s") from None
-        except openai.APIConnectionError as error:
-            cause = type(error.__cause__ or error).__name__
-            raise _Trouble(f"can't be reached ({cause})") from None
-        except (openai.OpenAIError, ValueError) as error:
-            raise _Trouble(
-                f"answered something that can't be read ({type(error).__name__})"
-            ) from None
-        return _reply(completion)
-
-    def _classified(self, error: openai.APIStatusError) -> Exception:
-        status = error.status_code
-        said = self._safe(_one_line(error.message))
-        if status >= 500 or status in _RETRIABLE_STATUS:
-            return _Trouble(f"status {status}: {said}", _retry_after_s(error))
-        advice = {
-            401: "set the right key in OPENAI_API_KEY",
-            403: "ask for access, or set another key in OPENAI_API_KEY",
-            404: "check --base-url (it usually ends in /v1) and --model",
-        }.get(status, "check --model, --max-tokens and the endpoint")
-        kind = _Declined if status in _PROMPT_STATUS else ModelRefused
-        return kind(
-            f"model endpoint {self._url} refuses '{self.model}' with status {status}: {said}\n"
-            f"To mend it: {advice}"
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        if not settings.model:
+            raise UsageError("no model is set: pass --model or set HIPOPT_MODEL")
+        _check_key(settings.api_key)
+        _check_url(settings.base_url)
+        self.model = settings.model
+        self._key = settings.api_key
+        self._timeout_s = settings.model_timeout_s
+        self._patience_s = settings.model_patience_s
+        self._parameters: dict[str, Any] = {
+            "temperature": settings.temperature,
+            "max_tokens": settings.max_tokens,
+        }
+        self._clock = clock or SystemClock()
+        self._has_answered = False
+        self._client = openai.OpenAI(
+            api_key=settings.api_key or NO_KEY,
+            base_url=settings.base_url,
+            max_retries=0,
         )
 
-    def _safe(self, text: str) -> str:
-        """The text without the key, should the server echo it."""
-        key = self._settings.api_key
-        return text.replace(key, "***") if key else text
+    def __enter__(self) -> Self:
+        return self
 
-    def _backoff_s(self, tries: int) -> float:
-        """Doubling waits with full jitter (Brooker, Exponential Backoff And Jitter, 2015)."""
-        ceiling = min(FIRST_WAIT_S * 2.0**tries, LONGEST_WAIT_S)
-        return random.uniform(ceiling / 2, ceiling)  # noqa: S311 (no secret)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
 
+    def close(self) -> None:
+        """Connections to the endpoint are closed."""
+        self._client.close()
 
-_EMPTY = "answered without any text"
+    @property
+    def url(self) -> str:
+        """The endpoint, without any password or query in it."""
+        parts = urlsplit(str(self._client.base_url))
+        host = parts.netloc.rpartition("@")[2]
+        return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
 
+    def ask(
+        self, task: KernelTask, attempt: int, messages: Sequence[Message]
+    ) -> ModelReply | PromptRefused:
+        """The model's reply. Its text is empty where the model keeps giving none.
 
-class _Trouble(Exception):
-    """One failed request that is worth repeating."""
+        Raises:
+            ModelUnavailable: trouble lasted longer than `model_patience_s`.
+            ModelRefused: the endpoint refuses every request; the message says what to change.
+        """
+        patience = Patience(self._patience_s, self._clock)
+        for number in itertools.count(1):
+            outcome = self._outcome(messages)
+            if isinstance(outcome, ModelReply) and _is_empty(outcome) and number < MAX_EMPTY:
+                outcome = _NO_TEXT
+            if not isinstance(outcome, Trouble):
+                return outcome
+            if outcome.means is not Means.ASK_AGAIN:
+                raise self._refused(outcome)
+            log.warning("model.retry", extra=self._fields(task, attempt, outcome))
+            if not patience.wait(outcome.retry_after_s):
+                raise self._unavailable(outcome, patience.spent_s)
+        raise AssertionError("the loop above has no end")
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.retry_after_s = reason, retry_after_s
+    def check(self) -> str:
+        """One sentence that says that the endpoint answers, proven by one tiny request.
 
+        Raises:
+            ModelUnavailable: it doesn't answer now.
+            ModelRefused: it will not as configured.
+        """
+        outcome = self._request(PROBE, min(self._timeout_s, MAX_CHECK_S))
+        if isinstance(outcome, ModelReply):
+            return f"model '{self.model}' answers at {self.url}"
+        if outcome.means is Means.ASK_AGAIN:
+            raise self._unavailable(outcome, 0.0)
+        raise self._refused(outcome)
 
-class _Declined(Exception):
-    """The endpoint refused a request in a way that may be the prompt's fault."""
+    def _outcome(self, messages: Sequence[Message]) -> ModelReply | PromptRefused | Trouble:
+        outcome = self._request(messages)
+        if isinstance(outcome, Trouble) and outcome.means is Means.CHANGE_REQUEST:
+            return self._prompt_or_settings(outcome)
+        return outcome
 
+    def _request(
+        self, messages: Sequence[Message], timeout_s: float | None = None
+    ) -> ModelReply | Trouble:
+        """The outcome of a request with parameters that this model takes."""
+        timeout_s = timeout_s or self._timeout_s
+        outcome = self._request_once(messages, timeout_s)
+        while isinstance(outcome, Trouble) and self._adapt(outcome):
+            outcome = self._request_once(messages, timeout_s)
+        return outcome
 
-def _reply(completion: object) -> ModelReply:
-    if not isinstance(completion, ChatCompletion):
-        raise _Trouble("answered something that is no chat completion")
-    if not completion.choices:
-        raise _Trouble("answered with an empty list of choices")
-    choice = completion.choices[0]
-    message = choice.message
-    text = getattr(message, "content", None) or ""
-    extra = getattr(message, "model_extra", None) or {}
-    reasoning = extra.get("reasoning_content") or extra.get("reasoning")
-    if not text and choice.finish_reason != "length":
-        raise _Trouble(_EMPTY)
-    usage = completion.usage
-    return ModelReply(
-        text=text + (_CUT_NOTE if choice.finish_reason == "length" else ""),
-        reasoning=reasoning if isinstance(reasoning, str) else None,
-        prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
-        completion_tokens=(usage.completion_tokens or 0) if usage else 0,
-    )
-
-
-def _retry_after_s(error: openai.APIStatusError) -> float | None:
-    """What `Retry-After` asks for, in seconds or as a date, within reason; None: nothing."""
-    said = error.response.headers.get("retry-after")
-    if not said:
-        return None
-    try:
-        wait_s = float(said)
-    except ValueError:
+    def _request_once(self, messages: Sequence[Message], timeout_s: float) -> ModelReply | Trouble:
+        """One request's outcome. Errors become values here, so that none is chained to ours."""
+        plain: Any = [m.to_json() for m in messages]
+        create = functools.partial(
+            self._client.chat.completions.with_raw_response.create,
+            model=self.model,
+            messages=plain,
+            timeout=timeout_s,
+            **self._parameters,
+        )
         try:
-            wait_s = email.utils.parsedate_to_datetime(said).timestamp() - time.time()
-        except ValueError:
-            return None
-    return min(max(wait_s, 0.0), LONGEST_RETRY_AFTER_S)
+            response = within(timeout_s + TRICKLE_SLACK_S, create)
+        except TimeoutError:
+            return Trouble(means=Means.ASK_AGAIN, said="no complete answer in time")
+        except openai.APIError as error:
+            return self._masked(what_it_means(error, self._clock.utc_now()))
+        answer = read_answer(response.text)
+        if isinstance(answer, Unusable):
+            return self._masked(Trouble(means=Means.ASK_AGAIN, said=answer.reason))
+        self._has_answered = True
+        return answer
+
+    def _adapt(self, trouble: Trouble) -> bool:
+        """Whether a parameter that this model does not take was replaced or left out."""
+        if trouble.means is not Means.CHANGE_REQUEST or trouble.parameter not in self._parameters:
+            return False
+        value = self._parameters.pop(trouble.parameter)
+        if trouble.parameter == "max_tokens":
+            self._parameters["max_completion_tokens"] = value
+        log.info("model.adapted", extra={"model": self.model, "parameter": trouble.parameter})
+        return True
+
+    def _prompt_or_settings(self, trouble: Trouble) -> PromptRefused | Trouble:
+        """Whose fault a refused request is: the prompt's, if a tiny one is answered."""
+        if not self._has_answered:
+            probed = self._request(PROBE)
+            if isinstance(probed, Trouble):
+                return probed
+        return PromptRefused(reason=f"the model endpoint refused the prompt: {trouble.said}")
+
+    def _masked(self, trouble: Trouble) -> Trouble:
+        """The trouble fit to be shown: without the key, on one line, not too long."""
+        said = trouble.said.replace(self._key, "***") if self._key else trouble.said
+        flat = " ".join(said.split())
+        short = flat if len(flat) <= MAX_SAID_CHARS else flat[:MAX_SAID_CHARS] + " ..."
+        return msgspec.structs.replace(trouble, said=short)
+
+    def _unavailable(self, trouble: Trouble, spent_s: float) -> ModelUnavailable:
+        return ModelUnavailable(
+            f"{self.url} gave no answer from model '{self.model}' in {spent_s:.0f} s, lastly: "
+            f"{_status(trouble)}{trouble.said}; see that it is up, or raise HIPOPT_MODEL_PATIENCE_S"
+        )
+
+    def _refused(self, trouble: Trouble) -> ModelRefused:
+        advice = ADVICE.get(trouble.status or 0, "check base_url, model and max_tokens")
+        return ModelRefused(
+            f"{self.url} refuses model '{self.model}': {_status(trouble)}{trouble.said}; {advice}"
+        )
+
+    def _fields(self, task: KernelTask, attempt: int, trouble: Trouble) -> dict[str, object]:
+        return {
+            "kernel": task.id,
+            "attempt": attempt,
+            "model": self.model,
+            "status": trouble.status,
+            "said": trouble.said,
+        }
 
 
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())[:300]
+_NO_TEXT = Trouble(means=Means.ASK_AGAIN, said="the answer has no text")
+
+
+def _is_empty(reply: ModelReply) -> bool:
+    return not reply.text.strip() and not reply.cut_off
+
+
+def _status(trouble: Trouble) -> str:
+    return "" if trouble.status is None else f"HTTP {trouble.status}: "
+
+
+def _check_key(key: str | None) -> None:
+    """A key that no header can carry is refused here: the library would quote it in its error."""
+    if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
+        raise UsageError("HIPOPT_API_KEY holds a space, a line break or a character beyond ASCII")
+
+
+def _check_url(url: str | None) -> None:
+    if url is None:
+        return
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError("base_url is no URL such as http://127.0.0.1:8000/v1")

@@ -23,6 +23,15 @@ class ModelReply(Record, frozen=True, kw_only=True):
     """Reasoning that the endpoint returns beside the text; None if there is none."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    cut_off: bool = False
+    """True: the endpoint stopped the model at the most tokens of one reply."""
+
+
+class PromptRefused(Record, frozen=True, kw_only=True):
+    """The endpoint answers other prompts, but not this one: most often it is too long."""
+
+    reason: str
+    """What the endpoint said, fit for the record."""
 
 
 class Proposer(Protocol):
@@ -32,7 +41,9 @@ class Proposer(Protocol):
     def model(self) -> str:
         """Name for the record: the model's, or the replayed file's."""
 
-    def ask(self, task: KernelTask, attempt: int, messages: Sequence[Message]) -> ModelReply | None:
+    def ask(
+        self, task: KernelTask, attempt: int, messages: Sequence[Message]
+    ) -> ModelReply | PromptRefused | None:
         """The answer to attempt `attempt` (from 1); None: nothing more to propose for this kernel.
 
         Raises:

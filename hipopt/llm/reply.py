@@ -1,113 +1,125 @@
-"""Reading a model's answer: where the kernel is, and what the model thought.
+"""Reading a model's reply: its code and its thinking, in whatever dress they come.
 
-Understood: a `hip` and a `thinking` block in either order; one plain fence; fences of related tags
-(cpp, cuda, c++); a `<think>` part before the answer, its opening tag given or not; fences inside
-the thinking; `~~~` fences; any line ending. All else is malformed, with a reason for the model.
+The form asked for is a block tagged `hip` and one tagged `thinking`. Any reply that leaves no doubt
+which code is meant is taken as well, a mere body of the kernel included: whether it fits is for
+the splicer and the judge to say. Everything else is `Malformed`, with a reason that the model can
+act on. No text raises.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from typing import NamedTuple
 
+from hipopt.llm.fences import Block, find_blocks
 from hipopt.records import Record
 
-CODE_TAGS = ("hip", "cpp", "c++", "cuda", "cu", "cc", "c")
+CODE_TAGS = frozenset({"hip", "cpp", "c++", "cuda", "cu", "c", "cc", "cxx", "hpp", ""})
 THINKING_TAGS = frozenset({"thinking", "think", "thoughts", "reasoning"})
 
-_FENCE = re.compile(r"^[ \t]{0,3}(`{3,}|~{3,})[ \t]*([\w+.#-]*)[^\n`]*$")
-_THINK = re.compile(r"\A\s*<think(?:ing)?>(.*?)</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
-_THINK_END = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
-_THINK_START = re.compile(r"\A\s*<think(?:ing)?>", re.IGNORECASE)
+CUT_OFF = "the reply ends inside a code block: it was cut off"
 
 
 class Candidate(Record, frozen=True, kw_only=True):
-    """A kernel that a model proposes."""
+    """What a reply proposes."""
 
     code: str
-    """As the model gave it: a file, a function with its helpers, or a body."""
-    thinking: str | None = None
+    """The kernel with its helpers, as the model wrote them."""
+    thinking: str | None
+    """None: the reply holds none."""
 
 
 class Malformed(Record, frozen=True, kw_only=True):
-    """Why no kernel could be read from a reply."""
+    """A reply without a candidate."""
 
     reason: str
-
-
-class _Block(NamedTuple):
-    tag: str
-    text: str
-    is_closed: bool
+    """One sentence for the model."""
 
 
 def parse_reply(text: str, kernel: str) -> Candidate | Malformed:
-    """The candidate in a reply, or why there is none.
-
-    Args:
-        text: the whole reply.
-        kernel: name of the kernel function; of several blocks, the last that names it counts.
-    """
-    thought, answer = _split_thinking(text.replace("\r\n", "\n"))
-    if answer is None:
-        return Malformed(reason="the reply ends inside its <think> part, before any kernel")
-    blocks = list(_blocks(answer))
-    codes = _code_blocks(blocks, kernel)
-    if not codes:
-        if not answer.strip():
-            return Malformed(reason="the reply is empty")
-        return Malformed(reason="the reply holds no ```hip block with the kernel in it")
-    chosen = codes[-1]
-    if not chosen.is_closed:
-        return Malformed(reason="the reply breaks off inside its ```hip block")
-    if not chosen.text.strip():
-        return Malformed(reason="the reply's ```hip block is empty")
-    spoken = [block.text.strip() for block in blocks if block.tag in THINKING_TAGS]
-    thinking = "\n\n".join(part for part in (thought, *spoken) if part)
-    return Candidate(code=chosen.text.strip("\n") + "\n", thinking=thinking or None)
+    """The candidate for `kernel` (qualified name or not) in a reply."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    name = kernel.rpartition("::")[2]
+    if not text.strip():
+        return Malformed(reason="the reply is empty")
+    found = _from_json(text)
+    if found is None:
+        said, answer = _without_thinking(text)
+        found = _from_blocks(answer, said, name) or _from_tags(answer, said, name)
+    return found or Malformed(reason=_what_is_missing(text, name))
 
 
-def _split_thinking(text: str) -> tuple[str, str | None]:
-    """The `<think>` part and the answer after it; None where the thinking never ends."""
-    if whole := _THINK.match(text):
-        return whole.group(1).strip(), text[whole.end() :]
-    if _THINK_START.match(text):
-        return text, None
-    end = _THINK_END.search(text)
-    if end and "```" not in text[: end.start()]:
-        return text[: end.start()].strip(), text[end.end() :]
-    return "", text
-
-
-def _blocks(text: str) -> list[_Block]:
-    """All fenced blocks in order of their end; a tagged fence inside a block opens another one."""
-    found: list[_Block] = []
-    opened: list[tuple[str, str, list[str]]] = []
-    for line in text.split("\n"):
-        fence = _FENCE.match(line)
-        if fence is None:
-            for _, _, lines in opened:
-                lines.append(line)
+def _from_json(text: str) -> Candidate | None:
+    """From an object `{"hip": ..., "thinking": ...}`, alone or in a block."""
+    bodies = [text] + [b.text for b in find_blocks(text) if b.tag == "json"]
+    for body in bodies:
+        if not body.lstrip().startswith("{"):
             continue
-        marks, tag = fence.group(1), fence.group(2).lower()
-        if opened and not tag and marks[0] == opened[-1][0][0] and len(marks) >= len(opened[-1][0]):
-            _, name, lines = opened.pop()
-            found.append(_Block(name, "\n".join(lines), is_closed=True))
-        else:
-            opened.append((marks, tag, []))
-    found += [_Block(tag, "\n".join(lines), is_closed=False) for _, tag, lines in opened]
-    return found
+        try:
+            reply = json.loads(body)
+        except (ValueError, RecursionError):
+            continue
+        code, thinking = reply.get("hip"), reply.get("thinking")
+        if isinstance(code, str) and code.strip():
+            return _candidate(code, thinking if isinstance(thinking, str) else "")
+    return None
 
 
-def _code_blocks(blocks: list[_Block], kernel: str) -> list[_Block]:
-    """The blocks of the best kind there is that name the kernel, else all of that kind."""
-    kinds = (
-        [b for b in blocks if b.tag == "hip"],
-        [b for b in blocks if b.tag in CODE_TAGS],
-        [b for b in blocks if not b.tag],
-    )
-    names = re.compile(rf"\b{re.escape(kernel.rpartition('::')[2])}\b")
-    for kind in kinds:
-        if kind:
-            return [b for b in kind if names.search(b.text)] or kind
-    return []
+_THINKING = re.compile(r"^[ \t]*<think(ing)?>(.*?)</think(?(1)ing)>", re.DOTALL | re.M)
+
+
+def _without_thinking(text: str) -> tuple[str, str]:
+    """Thinking between tags, and the rest. A template may have eaten the opening tag."""
+    if "</think>" in text:
+        said, _, answer = text.rpartition("</think>")
+        return said.replace("<think>", "").strip(), answer
+    match = _THINKING.search(text)
+    if match:
+        return match[2].strip(), text[: match.start()] + text[match.end() :]
+    return "", re.sub(r"\A\s*<think(?:ing)?>", "", text)
+
+
+def _from_blocks(answer: str, said: str, name: str) -> Candidate | None:
+    blocks = find_blocks(answer)
+    thinking = [b.text for b in blocks if b.tag in THINKING_TAGS]
+    codes = [b for b in blocks if b.tag in CODE_TAGS and b.text.strip()]
+    if not codes:
+        return None
+    best = max(enumerate(codes), key=lambda item: (*_rank(item[1], name), item[0]))[1]
+    return _candidate(best.text, "\n\n".join(thinking) or said) if best.closed else None
+
+
+def _rank(block: Block, name: str) -> tuple[bool, bool, bool]:
+    """The kernel before all else, an outermost block before a nested one, `hip` before `cpp`."""
+    return defines(block.text, name), block.outermost, block.tag == "hip"
+
+
+def _from_tags(answer: str, said: str, name: str) -> Candidate | None:
+    """From `<hip>...</hip>`."""
+    codes = [c for c in _HIP.findall(answer) if c.strip()]
+    best = max(enumerate(codes), key=lambda item: (defines(item[1], name), item[0]), default=None)
+    return _candidate(best[1], said) if best else None
+
+
+_HIP = re.compile(r"<hip>(.*?)</hip>", re.DOTALL)
+
+
+def defines(code: str, name: str) -> bool:
+    """Whether the code holds a definition or declaration of the kernel."""
+    return re.search(rf"__global__[^;{{}}]{{0,2000}}\b{re.escape(name)}\s*\(", code) is not None
+
+
+def _candidate(code: str, thinking: str) -> Candidate:
+    return Candidate(code=_clean(code).strip("\n"), thinking=_clean(thinking).strip() or None)
+
+
+def _clean(text: str) -> str:
+    """Text that UTF-8 can hold: escapes in JSON can give halves of characters."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _what_is_missing(text: str, name: str) -> str:
+    blocks = find_blocks(_without_thinking(text)[1])
+    if (blocks and not blocks[-1].closed) or text.count("<hip>") > text.count("</hip>"):
+        return CUT_OFF
+    return f"expected a block that begins with ```hip and holds the kernel '{name}'"

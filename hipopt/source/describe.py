@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 from tree_sitter import Node
 
-from hipopt.source.cut import Chunk
+from hipopt.source.chunk import Chunk
 from hipopt.source.macros import Macro, parse_macro, qualifier_words
 from hipopt.source.piece import Piece, PieceKind
-from hipopt.source.tokens import Token, directive_argument, directive_name, line_of
+from hipopt.source.tokens import (
+    Token,
+    closing_angle,
+    directive_argument,
+    directive_name,
+    first_branches,
+    line_of,
+)
 from hipopt.source.tree import ATTRIBUTES, QUALIFIERS, declarator_name, parse_tree, span, walk
 
 _DIRECTIVES: Mapping[str, PieceKind] = {
@@ -25,7 +33,7 @@ def describe(
 ) -> Piece:
     """The piece that the chunk of `text` is."""
     body = text[chunk.start : chunk.end]
-    if chunk.tokens[0].kind == "directive":
+    if len(chunk.tokens) == 1 and chunk.tokens[0].kind == "directive":
         kind, names = _directive(body)
         return _piece(text, chunk, kind, names, leads)
     return _Declaration(text, chunk, macros).piece(leads)
@@ -61,7 +69,7 @@ class _Declaration:
     def __init__(self, text: str, chunk: Chunk, macros: Mapping[str, Macro]) -> None:
         self.text = text
         self.chunk = chunk
-        self.tokens = chunk.tokens
+        self.tokens = tuple(first_branches(chunk.tokens))
         words = {t.text for t in self.tokens if t.kind == "word"}
         resolved = {w: qualifier_words(w, macros) for w in words}
         self.qualifiers = {w: q for w, q in resolved.items() if q is not None}
@@ -88,7 +96,7 @@ class _Declaration:
             head=self._head(),
             qualifiers=frozenset(self.qualifiers),
             is_specialization=self._is_specialization(),
-            signature=self._signature() if names[:1] == ("operator",) else (),
+            signature=self._signature() if "".join(names).startswith("operator") else (),
         )
 
     def _head(self) -> frozenset[str]:
@@ -132,7 +140,7 @@ class _Declaration:
         texts = [self.tokens[i].text for i in self.surface]
         parameters = self._parameters()
         before_body = texts[: texts.index("{")] if "{" in texts else texts
-        if texts[0] == "typedef" or (
+        if texts[:1] == ["typedef"] or (
             not _TYPE_WORDS.isdisjoint(before_body)
             and "=" not in before_body
             and parameters is None
@@ -183,9 +191,9 @@ class _Declaration:
         if index is None or index == 0:
             return ()
         at = index - 1
-        before = [t.text for t in self.tokens[max(0, at - 2) : at + 1]]
-        if "operator" in before:
-            return ("operator",)
+        for distance in range(4):
+            if self.tokens[max(0, at - distance)].text == "operator":
+                return (self._operator_name(max(0, at - distance), index),)
         at = _before_template_arguments(self.tokens, at)
         name = at
         while at >= 2 and self.tokens[at - 1].text == "::":
@@ -195,13 +203,20 @@ class _Declaration:
             name = at
         return (self.tokens[name].text,)
 
+    def _operator_name(self, operator: int, parameters: int) -> str:
+        """`operator+`; of a member defined outside its class, the class's name."""
+        if operator >= 2 and self.tokens[operator - 1].text == "::":
+            return self.tokens[_before_template_arguments(self.tokens, operator - 2)].text
+        return "".join(t.text for t in self.tokens[operator:parameters])
+
     def _signature(self) -> tuple[str, ...]:
+        """The words of an operator's parameter types."""
         index = self._parameters() or 0
         words = []
-        for token in self.tokens[index:]:
+        for token, after in pairwise(self.tokens[index:]):
             if token.text == ")":
                 break
-            if token.kind == "word":
+            if token.kind == "word" and after.text not in (",", ")", "=", "["):
                 words.append(token.text)
         return tuple(words)
 
@@ -214,7 +229,7 @@ class _Declaration:
             if self.tokens[index].text in _TYPE_WORDS:
                 names += self._tag(position)
                 break
-        if self.tokens[self.begin].text == "typedef" or "enum" in {t.text for t in self.tokens}:
+        if not {"typedef", "enum"}.isdisjoint(t.text for t in self.tokens):
             names += _enumerators(parse_tree(self._code(), self.qualifiers), self._code())
         return tuple(dict.fromkeys(names))
 
@@ -265,14 +280,8 @@ def _behind_template_headers(tokens: tuple[Token, ...]) -> int:
     """Index of the first token behind `template <...>`, however many there are."""
     index = 0
     while [t.text for t in tokens[index : index + 2]] == ["template", "<"]:
-        angles, nest = 0, 0
-        for index in range(index + 1, len(tokens)):  # noqa: B020 (goes on where it stands)
-            text = tokens[index].text
-            nest += (text in "([{") - (text in ")]}")
-            angles += (nest == 0) * ((text == "<") - (text == ">"))
-            if angles == 0:
-                break
-        index += 1
+        end = closing_angle(tokens, index + 1)
+        index = len(tokens) if end is None else end + 1
     return index
 
 

@@ -29,7 +29,7 @@ _KNOWN = {
     "C10_DEVICE": frozenset({"__device__"}),
     "C10_HOST": frozenset({"__host__"}),
     "GPU_LAMBDA": frozenset({"__host__", "__device__"}),
-    "HOST_DEVICE_INLINE": frozenset({"__host__", "__device__"}),
+    "GPU_HOST_DEVICE": frozenset({"__host__", "__device__"}),
 }
 
 

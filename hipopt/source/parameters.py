@@ -11,8 +11,8 @@ from hipopt.records import DType
 from hipopt.source.capsule import KernelParameter
 from hipopt.source.macros import parse_macro
 from hipopt.source.piece import Piece
-from hipopt.source.tokens import code_tokens
-from hipopt.source.tree import declarator_name, first, span
+from hipopt.source.tokens import code_tokens, first_branch_text
+from hipopt.source.tree import declarator_name, first, parse_tree, span
 
 _PARAMETERS = frozenset({
     "parameter_declaration", "optional_parameter_declaration", "variadic_parameter_declaration",
@@ -49,7 +49,10 @@ _INTEGER_WORDS = frozenset({"signed", "unsigned", "char", "short", "int", "long"
 
 def parameters(kernel: Piece, pieces: Iterable[Piece] = ()) -> tuple[KernelParameter, ...]:
     """The kernel's parameters; typedefs, aliases and macros of `pieces` are resolved."""
-    declarator = first(kernel.tree, "function_declarator")
+    tree = kernel.tree
+    if "#" in kernel.text:
+        tree = parse_tree(first_branch_text(kernel.text), kernel.qualifiers)
+    declarator = first(tree, "function_declarator")
     nodes = declarator.child_by_field_name("parameters") if declarator else None
     if nodes is None:
         return ()

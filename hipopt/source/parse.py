@@ -58,7 +58,9 @@ def macros_of(pieces: Iterable[Piece]) -> dict[str, Macro]:
 
 
 def _macros(texts: Iterable[str]) -> dict[str, Macro]:
-    return {macro.name: macro for macro in map(parse_macro, texts) if macro is not None}
+    """Of a macro that several branches define, the definition that says most."""
+    found = [macro for macro in map(parse_macro, texts) if macro is not None]
+    return {macro.name: macro for macro in sorted(found, key=lambda m: len(m.body))}
 
 
 def _leads(text: str) -> dict[int, int]:

@@ -60,7 +60,7 @@ def build_capsule(pieces: Sequence[Piece], kernel: Piece) -> Capsule:
     assumptions = Assumptions(kernel.frames)
     reduced = [(p, assumptions.reduce(p.frames)) for p in pieces]
     freed = {p: replace(p, frames=frames) for p, frames in reduced if frames is not None}
-    defined = {name for piece in freed for name in piece.names}
+    defined = {name for piece in freed if piece.kind != "using" for name in piece.names}
     kept, words = closure(freed[kernel], [*shims(defined), *freed.values()])
     headers = [header_of(p.names[0]) for p in freed if p.kind == "include" and p.names]
     kernel = freed[kernel]

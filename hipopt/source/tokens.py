@@ -6,7 +6,7 @@ All offsets in `hipopt.source` count characters of the text as given, not bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 TokenKind: TypeAlias = Literal[
@@ -111,4 +111,47 @@ def line_of(text: str, offset: int) -> int:
 
 def blank(text: str, start: int, end: int) -> str:
     """`text` with spaces from `start` to `end`; lines and offsets stay."""
-    return text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+    return text[:start] + _blanks(text[start:end]) + text[end:]
+
+
+def _blanks(text: str) -> str:
+    return re.sub(r"[^\n]", " ", text)
+
+
+def first_branches(tokens: Iterable[Token]) -> Iterator[Token]:
+    """The tokens without preprocessor lines, and of every #if only its first branch."""
+    later: list[bool] = []
+    for token in tokens:
+        if token.kind != "directive":
+            if not any(later):
+                yield token
+            continue
+        name = directive_name(token.text)
+        if name in ("if", "ifdef", "ifndef"):
+            later.append(False)
+        elif name.startswith("el") and later:
+            later[-1] = True
+        elif name == "endif" and later:
+            later.pop()
+
+
+def first_branch_text(text: str) -> str:
+    """`text` with preprocessor lines and all but the first branch of every #if blanked out."""
+    parts: list[str] = []
+    at = 0
+    for token in first_branches(tokenize(text)):
+        parts += [_blanks(text[at : token.start]), token.text]
+        at = token.end
+    return "".join([*parts, _blanks(text[at:])])
+
+
+def closing_angle(tokens: Sequence[Token], index: int) -> int | None:
+    """Index of the `>` that closes the `<` at `index`; other brackets hide what they hold."""
+    angles, nest = 0, 0
+    for at in range(index, len(tokens)):
+        text = tokens[at].text
+        nest += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
+        angles += (nest == 0) * ((text == "<") - (text == ">"))
+        if angles == 0:
+            return at
+    return None

@@ -65,6 +65,19 @@ class RedisServer:
         self.process.wait()
 
 
+def children() -> set[str]:
+    pid = os.getpid()
+    return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+@pytest.fixture(autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """No test leaves a child process behind; the Redis that they share stays."""
+    before = children()
+    yield
+    assert children() <= before
+
+
 @pytest.fixture(scope="session")
 def redis_binary() -> Path:
     try:

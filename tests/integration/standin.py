@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import tasks.optimize
@@ -20,28 +21,32 @@ class StandIn:
         with (FOLDER / "runs.txt").open("a") as runs:
             runs.write(f"{task.id} {os.getpid()} {os.getppid()} {task.shard}\n")
         word, _, number = task.code_body.partition(" ")
-        getattr(self, word)(task, float(number or 0))
+        WORDS[word](float(number or 0))
         return ResultRow(id=task.id, status="success", name=task.name, opt_kernel=task.hip_source)
 
-    def quick(self, task: KernelTask, number: float) -> None:
-        pass
 
-    def slow(self, task: KernelTask, seconds: float) -> None:
-        time.sleep(seconds)
+def model_down(_: float) -> None:
+    if not (FOLDER / "model-is-up").exists():
+        raise ModelUnavailable("the endpoint does not answer")
 
-    def poison(self, task: KernelTask, number: float) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
 
-    def model_down(self, task: KernelTask, number: float) -> None:
-        if not (FOLDER / "model-is-up").exists():
-            raise ModelUnavailable("the endpoint does not answer")
+def device_sick(_: float) -> None:
+    if not (FOLDER / "device-is-well").exists():
+        raise DeviceError("GPU 0 has fallen off the bus")
 
-    def device_sick(self, task: KernelTask, number: float) -> None:
-        if not (FOLDER / "device-is-well").exists():
-            raise DeviceError("GPU 0 has fallen off the bus")
 
-    def fault(self, task: KernelTask, number: float) -> None:
-        raise ZeroDivisionError("a fault of ours")
+def fault(_: float) -> None:
+    raise ZeroDivisionError("a fault of ours")
+
+
+WORDS: dict[str, Callable[[float], object]] = {
+    "quick": lambda _: None,
+    "slow": time.sleep,
+    "poison": lambda _: os.kill(os.getpid(), signal.SIGKILL),
+    "model_down": model_down,
+    "device_sick": device_sick,
+    "fault": fault,
+}
 
 
 def make(_: Settings) -> StandIn:

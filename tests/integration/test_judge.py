@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 import pytest
-from hipopt.source.splice import SpliceFailure, splice
 
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.judge.judge import Judge
 from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.slice import slice_kernel
+from hipopt.source.splice import SpliceFailure, splice
 
 N = 5000
 SAXPY = """
@@ -221,3 +221,10 @@ def test_accumulated_output_keeps_its_fill(verify: Verify) -> None:
     assert judgement.verdict.correct, judgement.reason
     off = reference.replace("], 1)", "], i > 7 ? 1 : 2)")
     assert verify(reference, off, "tally", workload).verdict is Verdict.MISMATCH
+
+
+def test_a_workload_that_does_not_fit_is_no_fault_of_the_kernel(verify: Verify) -> None:
+    """Too few arguments are told as the workload's mistake."""
+    judgement = verify(SAXPY, SAXPY, "saxpy", _workload(_buffer("x"), _buffer("y"), A))
+    assert judgement.verdict is Verdict.UNVERIFIABLE
+    assert "4 arguments" in judgement.reason
