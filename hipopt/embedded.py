@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -57,9 +58,16 @@ def find_server() -> Path:
 
 
 class EmbeddedBroker:
-    """A running private broker. A context manager; start it from the main thread."""
+    """A running private broker, as a context manager.
+
+    Raises:
+        BrokerError: no server was found, it did not start, or this is not the main thread (it
+            would die with any other).
+    """
 
     def __init__(self, server: Path | None = None) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise BrokerError("the private broker has to be started from the main thread")
         self._folder = tempfile.TemporaryDirectory(prefix="hipopt-", dir=_short_folder())
         self.socket = Path(self._folder.name) / "redis.sock"
         self._log = Path(self._folder.name) / "redis.log"

@@ -42,7 +42,7 @@ def flower_argv(*, address: str = "127.0.0.1", port: int = 5555) -> list[str]:
 def child_environ(settings: Settings) -> dict[str, str]:
     """The environment of a worker or Flower: ours, and the settings.
 
-    SIGTERM, as systemd and containers send it, lets running kernels finish for a while.
+    SIGTERM, as systemd and containers send it, puts running kernels back into their queues.
     """
     return {**os.environ, **settings.to_environ(), "REMAP_SIGTERM": "SIGQUIT"}
 

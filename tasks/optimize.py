@@ -60,7 +60,7 @@ def optimizer(settings: Settings) -> Optimizing:
 def register(app: Celery, settings: Settings) -> None:
     """The app has the task."""
 
-    @app.task(name=TASK_NAME, bind=True, max_retries=WORKER_LOST_RETRIES, default_retry_delay=2)
+    @app.task(name=TASK_NAME, bind=True, max_retries=WORKER_LOST_RETRIES, default_retry_delay=1)
     def optimize_kernel(self: Task, message: Any) -> None:  # noqa: ANN401 (off the wire)
         try:
             decoded = decode_task(message)

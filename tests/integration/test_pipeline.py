@@ -156,7 +156,7 @@ def test_a_kernel_that_kills_its_process_fails_after_four_runs(
 
 
 def test_a_killed_worker_leaves_nothing_behind(settings: Settings, processes: Processes) -> None:
-    """Kill -9 of a worker ends its pool at once; another worker takes over within the lease."""
+    """A worker killed by kill -9 takes its pool along; another takes over within the lease."""
     write_manifest(settings, kernels(4, "slow 2"))
     processes.collector(settings)
     doomed = processes.worker(settings)
