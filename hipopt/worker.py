@@ -20,6 +20,9 @@ def worker_argv(
 ) -> list[str]:
     """The command that becomes this node's worker.
 
+    SIGTERM or SIGINT lets it finish what it runs; SIGQUIT, or a second SIGINT, makes it put that
+    back; after SIGKILL others take it over within `lease_s`.
+
     Args:
         settings: of the run; pass `child_environ(settings)` along.
         queues: shard queues to serve, and no others. None given: all there are and will be.
@@ -40,11 +43,8 @@ def flower_argv(*, address: str = "127.0.0.1", port: int = 5555) -> list[str]:
 
 
 def child_environ(settings: Settings) -> dict[str, str]:
-    """The environment of a worker or Flower: ours, and the settings.
-
-    SIGTERM, as systemd and containers send it, lets running kernels finish for a while.
-    """
-    return {**os.environ, **settings.to_environ(), "REMAP_SIGTERM": "SIGQUIT"}
+    """The environment of a worker or Flower: ours, and the settings."""
+    return {**os.environ, **settings.to_environ()}
 
 
 def _celery() -> list[str]:

@@ -110,6 +110,36 @@ def test_a_second_dispatch_sends_nothing_that_is_done_or_on_its_way(
     assert_each_once(settings, 40)
 
 
+def test_a_dispatch_with_other_shards_sends_nothing_again(
+    settings: Settings, processes: Processes
+) -> None:
+    """Kernels that wait in shards of an earlier plan are found there."""
+    write_manifest(settings, kernels(40))
+    with dispatching(msgspec.structs.replace(settings, shards=6)) as first:
+        wait_for(lambda: first.latest and first.latest.on_their_way == 40, "all sent")
+    processes.collector(settings)
+    processes.worker(settings)
+    with dispatching(msgspec.structs.replace(settings, shards=2)) as second:
+        assert second.finish().resent == 0
+    assert len(runs(settings)) == 40
+
+
+def test_sigterm_lets_a_worker_finish(settings: Settings, processes: Processes) -> None:
+    """A worker told to stop finishes what it runs, however short the lease, and exits."""
+    short = msgspec.structs.replace(settings, lease_s=2)
+    write_manifest(short, kernels(2, "slow 5"))
+    processes.collector(short)
+    worker = processes.worker(short)
+    with dispatching(short) as dispatch:
+        wait_for(lambda: len(runs(short)) == 2, "both pool processes are busy")
+        worker.terminate()
+        processes.worker(short)
+        assert worker.wait(12) == 0
+        assert dispatch.finish().resent == 0
+    assert len(runs(short)) == 2
+    assert_each_once(short, 2)
+
+
 def test_a_small_window_is_refilled_until_all_is_done(
     settings: Settings, processes: Processes
 ) -> None:
@@ -181,9 +211,9 @@ def alive(pid: int) -> bool:
 
 
 def test_a_long_task_outlives_its_lease(settings: Settings, processes: Processes) -> None:
-    """A task three times as long as the lease runs once, though another worker looks for work."""
+    """A task much longer than the lease runs once, though another worker looks for work."""
     short = msgspec.structs.replace(settings, lease_s=2)
-    write_manifest(short, kernels(2, "slow 6"))
+    write_manifest(short, kernels(2, "slow 5"))
     processes.collector(short)
     processes.worker(short)
     with dispatching(short) as dispatch:
