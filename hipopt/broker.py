@@ -29,6 +29,10 @@ SCHEMES = ("redis", "rediss", "redis+socket")
 WORKER_LOST_RETRIES = 3
 """A kernel whose pool process dies under it runs once and then this often again."""
 
+_EXPECTED = (
+    "expected redis://HOST:PORT/DB, rediss://... or redis+socket:///PATH?virtual_host=DB; "
+    "set it with --broker-url or HIPOPT_BROKER_URL"
+)
 _SECRET_QUERY = re.compile(r"(?<=password=)[^&]*")
 
 
@@ -54,6 +58,12 @@ def make_app(settings: Settings) -> Celery:
         # Nothing is hoarded: a task waits in its queue, not in a busy worker.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
+<<<<<<< HEAD
+=======
+        # A stop puts running kernels back at once: Celery's soft shutdown sleeps its time out, with
+        # nothing to do just as with work done, and renews no leases meanwhile.
+        worker_soft_shutdown_timeout=0.0,
+>>>>>>> main
         # A broker that is away comes back.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -138,7 +148,7 @@ def connect(settings: Settings, *, timeout_s: float = 30.0) -> redis.Redis:
     del options["socket_connect_timeout"]
     return redis.Redis(
         unix_socket_path=unquote(url.path),
-        db=int(parse_qs(url.query).get("virtual_host", ["0"])[0]),
+        db=_socket_database(url),
         username=url.username or None,
         password=unquote(url.password) if url.password else None,
         **options,
@@ -195,21 +205,26 @@ def masked(url: str) -> str:
     if password is not None:
         user, host = netloc.rsplit("@", 1)
         netloc = f"{user.split(':', 1)[0]}:***@{host}"
-    return parts._replace(netloc=netloc, query=_SECRET_QUERY.sub("***", parts.query)).geturl()
+    shown = parts._replace(netloc=netloc, query=_SECRET_QUERY.sub("***", parts.query)).geturl()
+    if url.startswith(f"{parts.scheme}://") and not shown.startswith(f"{parts.scheme}://"):
+        return shown.replace(":", "://", 1)  # some versions of Python drop an empty host
+    return shown
 
 
 def _parsed(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port, _socket_database(parts)
     except ValueError as error:
-        raise BrokerError(f"broker URL {masked(url)}: {error}") from None
+        raise BrokerError(f"broker URL {masked(url)}: {error}; {_EXPECTED}") from None
     if parts.scheme not in SCHEMES:
-        raise BrokerError(
-            f"broker URL {masked(url)}: expected redis://HOST:PORT/DB, rediss://... or "
-            "redis+socket:///PATH; set it with --broker-url or HIPOPT_BROKER_URL"
-        )
+        raise BrokerError(f"broker URL {masked(url)}: {_EXPECTED}")
     return parts
+
+
+def _socket_database(parts: SplitResult) -> int:
+    """The database that a `redis+socket` URL names; ValueError: it is no number."""
+    return int(parse_qs(parts.query).get("virtual_host", ["0"])[0])
 
 
 def _one_line(text: str, url: str) -> str:

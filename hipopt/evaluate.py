@@ -64,8 +64,8 @@ def read_workloads(path: Path) -> tuple[Workload, ...]:
         raw: Any = msgspec.json.decode(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}; expected a workload file") from None
-    except msgspec.DecodeError as error:
-        raise UsageError(f"{path}: not JSON: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: not JSON: {error}; expected a workload file") from None
     rows = raw if isinstance(raw, list) else [raw]
     if not rows:
         raise UsageError(f"{path}: an empty list; expected at least one workload")

@@ -8,11 +8,13 @@ Versions of its schema. 1: the first.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from hipopt.errors import LogError
 from hipopt.records import Record
 from hipopt.settings import SECRETS, Settings
 from hipopt.shards import Shard, ShardPlan
@@ -51,12 +53,23 @@ def public_settings(settings: Settings) -> dict[str, Any]:
 
 
 def write_plan(log: Path, plan: Plan) -> None:
-    """The plan stands beside the log, whole, in place of an earlier one."""
+    """The plan stands beside the log, whole, in place of an earlier one.
+
+    Raises:
+        LogError: there is no room for it, or no permission.
+    """
     path = plan_path(log)
-    path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")
+        fresh.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            fresh.unlink()
+        raise LogError(
+            f"{path}: can't be written: {error.strerror}; make room, or choose another --log"
+        ) from None
 
 
 def read_plan(log: Path) -> Plan | None:

@@ -38,7 +38,8 @@ class Run:
         settings: with manifest and log; the broker's URL is not used.
         options: of the dispatch.
         on_progress: called a few times a second.
-        on_trouble: called with trouble on our side that a worker reports and waits out.
+        on_trouble: called with trouble on our side that a worker reports and waits out; a
+            refusing model is not waited out but raised by `go`.
 
     Raises:
         ManifestError, LogError, UsageError: the files can't be read.
@@ -108,7 +109,8 @@ class Run:
         def on_trouble(trouble: Trouble) -> None:
             if trouble.kind == "model_refused":
                 self._fail(ModelRefused(trouble.message), stop)
-            self._on_trouble(trouble)
+            else:
+                self._on_trouble(trouble)
 
         def collect() -> None:
             try:

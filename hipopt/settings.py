@@ -113,10 +113,11 @@ def load(
     """
     environ = os.environ if environ is None else environ
     named = file or _path(environ.get("HIPOPT_CONFIG"))
+    path = named or DEFAULT_FILE
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for source, layer in (
-        ("file", _from_file(named or DEFAULT_FILE, required=named is not None)),
+        ("file", _from_file(path, required=named is not None)),
         ("environment", _from_environ(environ)),
         ("option", {k: v for k, v in (options or {}).items() if v is not None}),
     ):
@@ -125,7 +126,7 @@ def load(
     try:
         return msgspec.convert(values, Settings, strict=False, dec_hook=_from_text)
     except msgspec.ValidationError as error:
-        raise UsageError(_explain(str(error), sources)) from None
+        raise UsageError(_explain(str(error), sources, path)) from None
 
 
 def _from_text(kind: type, text: object) -> Path:
@@ -164,14 +165,14 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _explain(message: str, sources: Mapping[str, str]) -> str:
+def _explain(message: str, sources: Mapping[str, str], path: Path) -> str:
     """Say where the bad value came from, under the name it has there."""
     match = re.search(r"`\$\.(\w+)`|unknown field `(\w+)`|^(\w+) is ", message)
     name = next((g for g in match.groups() if g), None) if match else None
     if name is None:
         return f"settings: {message}"
     place = {
-        "file": f"'{name}' in the settings file",
+        "file": f"{path}: '{name}'",
         "environment": ENV_PREFIX + name.upper(),
         "option": "--" + name.replace("_", "-"),
     }[sources.get(name, "option")]

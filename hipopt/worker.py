@@ -20,8 +20,8 @@ def worker_argv(
 ) -> list[str]:
     """The command that becomes this node's worker.
 
-    SIGTERM or SIGINT lets it finish what it runs; SIGQUIT, or a second SIGINT, makes it put that
-    back; after SIGKILL others take it over within `lease_s`.
+    SIGINT lets it finish what it runs; a second one, or SIGTERM, makes it put that back and end
+    within seconds; after SIGKILL others take it over within `lease_s`.
 
     Args:
         settings: of the run; pass `child_environ(settings)` along.
@@ -43,8 +43,11 @@ def flower_argv(*, address: str = "127.0.0.1", port: int = 5555) -> list[str]:
 
 
 def child_environ(settings: Settings) -> dict[str, str]:
-    """The environment of a worker or Flower: ours, and the settings."""
-    return {**os.environ, **settings.to_environ()}
+    """The environment of a worker or Flower: ours, and the settings.
+
+    SIGTERM, as systemd and containers send it, puts running kernels back into their queues.
+    """
+    return {**os.environ, **settings.to_environ(), "REMAP_SIGTERM": "SIGQUIT"}
 
 
 def _celery() -> list[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from hipopt.errors import UsageError
+from hipopt.errors import HipoptError, UsageError
 from hipopt.extract import extract
 
 
@@ -27,8 +28,20 @@ def command(paths: tuple[Path, ...], output: Path, force: bool) -> None:
         click.echo(f"hipopt: {warning}", err=True)
     if not rows:
         raise UsageError(f"no HIP kernel found in {', '.join(map(str, paths))}")
-    partial = output.with_name(output.name + ".partial")
-    partial.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    partial.replace(output)
+    _write(output, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     click.echo(f"{len(rows)} kernels written to {output}", err=True)
     click.echo(f"Next: hipopt run {output} --log {output.with_suffix('.log.jsonl')}", err=True)
+
+
+def _write(output: Path, text: str) -> None:
+    """The text stands in the file, whole, in place of what was there; or nothing has changed."""
+    partial = output.with_name(output.name + ".partial")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(output)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise HipoptError(
+            f"{output}: can't be written: {error.strerror}; make room, or choose another place"
+        ) from None

@@ -30,6 +30,7 @@ _HELP: dict[str, tuple[Any, str]] = {
     "candidates": (_PATH, "Candidates to judge instead of asking a model (JSON Lines)."),
     "target_arch": (str, "The architecture that the prompt names, e.g. gfx942."),
     "attempts": (int, "Most attempts a kernel."),
+    "stop_at_speedup": (float, "A candidate this much faster ends a kernel's attempts."),
     "check_timeout_s": (float, "Longest judging of one attempt, in seconds."),
     "launch_timeout_s": (float, "Longest single launch, in seconds."),
     "min_speedup": (float, "Least speedup that counts as faster."),
@@ -39,7 +40,8 @@ _ALIASES = {"broker_url": "--broker"}
 BROKER = ("broker_url", "namespace")
 MODEL = ("model", "base_url", "temperature", "max_tokens", "replay", "candidates", "target_arch")
 JUDGING = (
-    "device", "cache_dir", "attempts", "check_timeout_s", "launch_timeout_s", "min_speedup",
+    "device", "cache_dir", "attempts", "stop_at_speedup", "check_timeout_s", "launch_timeout_s",
+    "min_speedup",
 )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ NO_KEY = "none"
 MAX_EMPTY = 3
 """An answer without text is the endpoint's trouble, but at the third request it is the model's."""
 MAX_SAID_CHARS = 300
+MAX_CHECK_S = 60.0
+"""A check is for a person who waits for it."""
 TRICKLE_SLACK_S = 1.0
 """A server that is silent runs into the library's timeout; one that trickles, into ours, later."""
 
@@ -64,7 +66,6 @@ class ModelClient:
         self._client = openai.OpenAI(
             api_key=settings.api_key or NO_KEY,
             base_url=settings.base_url,
-            timeout=settings.model_timeout_s,
             max_retries=0,
         )
 
@@ -120,7 +121,7 @@ class ModelClient:
             ModelUnavailable: it doesn't answer now.
             ModelRefused: it will not as configured.
         """
-        outcome = self._request(PROBE)
+        outcome = self._request(PROBE, min(self._timeout_s, MAX_CHECK_S))
         if isinstance(outcome, ModelReply):
             return f"model '{self.model}' answers at {self.url}"
         if outcome.means is Means.ASK_AGAIN:
@@ -133,24 +134,28 @@ class ModelClient:
             return self._prompt_or_settings(outcome)
         return outcome
 
-    def _request(self, messages: Sequence[Message]) -> ModelReply | Trouble:
+    def _request(
+        self, messages: Sequence[Message], timeout_s: float | None = None
+    ) -> ModelReply | Trouble:
         """The outcome of a request with parameters that this model takes."""
-        outcome = self._request_once(messages)
+        timeout_s = timeout_s or self._timeout_s
+        outcome = self._request_once(messages, timeout_s)
         while isinstance(outcome, Trouble) and self._adapt(outcome):
-            outcome = self._request_once(messages)
+            outcome = self._request_once(messages, timeout_s)
         return outcome
 
-    def _request_once(self, messages: Sequence[Message]) -> ModelReply | Trouble:
+    def _request_once(self, messages: Sequence[Message], timeout_s: float) -> ModelReply | Trouble:
         """One request's outcome. Errors become values here, so that none is chained to ours."""
         plain: Any = [m.to_json() for m in messages]
         create = functools.partial(
             self._client.chat.completions.with_raw_response.create,
             model=self.model,
             messages=plain,
+            timeout=timeout_s,
             **self._parameters,
         )
         try:
-            response = within(self._timeout_s + TRICKLE_SLACK_S, create)
+            response = within(timeout_s + TRICKLE_SLACK_S, create)
         except TimeoutError:
             return Trouble(means=Means.ASK_AGAIN, said="no complete answer in time")
         except openai.APIError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from hipopt.source.piece import Piece
 from hipopt.source.tokens import code_words, directive_argument
@@ -49,7 +49,7 @@ class _Closure:
         if piece in self.kept:
             return
         self.kept.add(piece)
-        for word in _words(piece) - self.words:
+        for word in (piece.uses | condition_words(piece)) - self.words:
             self.words.add(word)
             self.waiting += self.by_name.get(word, ())
 
@@ -84,14 +84,7 @@ def _can_be_needed(piece: Piece) -> bool:
     return "__global__" not in piece.head
 
 
-def _words(piece: Piece) -> set[str]:
-    """The words that a piece and the conditions around it use."""
-    words = set(piece.uses)
-    for frame in piece.frames:
-        if frame.kind == "condition":
-            words |= _condition_words(frame.headers)
-    return words
-
-
-def _condition_words(headers: Iterable[str]) -> set[str]:
+def condition_words(piece: Piece) -> set[str]:
+    """The words in the conditions around a piece."""
+    headers = (h for frame in piece.frames if frame.kind == "condition" for h in frame.headers)
     return {w.text for header in headers for w in code_words(directive_argument(header))}

@@ -8,40 +8,18 @@ unlike braces in its branches cuts cleanly as well.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from hipopt.errors import SourceError
+from hipopt.source.chunk import Chunk, Frame, FrameKind
 from hipopt.source.tokens import (
     Token,
+    closing_angle,
     code_tokens,
     directive_argument,
     directive_name,
     line_of,
 )
-
-FrameKind: TypeAlias = Literal["namespace", "linkage", "condition"]
-
-
-class Frame(NamedTuple):
-    """Something that encloses pieces: a namespace, an `extern "C"` block, or a branch of an #if."""
-
-    kind: FrameKind
-    start: int
-    """Offset of its first token; two frames of one file never share it."""
-    headers: tuple[str, ...]
-    """`namespace a {`; of a condition all directives up to the branch meant."""
-    origin: str = ""
-    """Tells the frames of two files apart."""
-
-
-class Chunk(NamedTuple):
-    """One piece: a declaration up to its `;`, a definition up to its `}`, or one directive."""
-
-    start: int
-    end: int
-    frames: tuple[Frame, ...]
-    """From the outermost inwards."""
-    tokens: tuple[Token, ...]
 
 
 class _Depth(NamedTuple):
@@ -329,18 +307,14 @@ class _Cutter:
             self._finish()
 
     def _skip_template_header(self) -> None:
-        """Leave `at` on the `>` that closes the header; round brackets hide `<` and `>`."""
-        if self._after() is None or self.tokens[self.at + 1].text != "<":
+        """Leave `at` on the `>` that closes the header."""
+        after = self._after()
+        if after is None or after.text != "<":
             return
-        angles, nest = 0, 0
-        for index in range(self.at + 1, len(self.tokens)):
-            text = self.tokens[index].text
-            nest += (text in "([{") - (text in ")]}")
-            angles += (nest == 0) * ((text == "<") - (text == ">"))
-            if angles == 0:
-                self.at = index
-                return
-        raise self._fail("template header never ends", self.tokens[self.at].start)
+        end = closing_angle(self.tokens, self.at + 1)
+        if end is None:
+            raise self._fail("template header never ends", after.start)
+        self.at = end
 
 
 def cut(text: str, origin: str = "") -> list[Chunk]:

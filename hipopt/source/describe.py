@@ -8,10 +8,17 @@ from itertools import pairwise
 
 from tree_sitter import Node
 
-from hipopt.source.cut import Chunk
+from hipopt.source.chunk import Chunk
 from hipopt.source.macros import Macro, parse_macro, qualifier_words
 from hipopt.source.piece import Piece, PieceKind
-from hipopt.source.tokens import Token, directive_argument, directive_name, first_branches, line_of
+from hipopt.source.tokens import (
+    Token,
+    closing_angle,
+    directive_argument,
+    directive_name,
+    first_branches,
+    line_of,
+)
 from hipopt.source.tree import ATTRIBUTES, QUALIFIERS, declarator_name, parse_tree, span, walk
 
 _DIRECTIVES: Mapping[str, PieceKind] = {
@@ -273,14 +280,8 @@ def _behind_template_headers(tokens: tuple[Token, ...]) -> int:
     """Index of the first token behind `template <...>`, however many there are."""
     index = 0
     while [t.text for t in tokens[index : index + 2]] == ["template", "<"]:
-        angles, nest = 0, 0
-        for index in range(index + 1, len(tokens)):  # noqa: B020 (goes on where it stands)
-            text = tokens[index].text
-            nest += (text in "([{") - (text in ")]}")
-            angles += (nest == 0) * ((text == "<") - (text == ">"))
-            if angles == 0:
-                break
-        index += 1
+        end = closing_angle(tokens, index + 1)
+        index = len(tokens) if end is None else end + 1
     return index
 
 

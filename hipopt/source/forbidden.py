@@ -40,7 +40,7 @@ WORDS: Mapping[str, str] = {
 """Words that a candidate may use only as names of its own."""
 
 _HOST_API = re.compile(
-    r"(?:hip|cuda)(?:Malloc|Free|Memcpy|Memset|Mem[A-Z]|Launch|Module|Stream|Event|Get|Set|Host|"
+    r"(?:hip|cuda)(?:Malloc|Free|Memcpy|Memset|Mem[A-Z]|Launch(?!Parm)|Module|Stream|Event|Get|Set|Host|"
     r"Func|Graph|Ctx|Ipc|Drv|Runtime|Profiler|Occupancy|Ext|Init|Array|Pointer|Peek|"
     r"Device(?:Synchronize|Reset|Get|Set|Enable|Disable|Can))\w*|(?:hip|nv)rtc\w+|cu[A-Z][a-z]+\w+"
 )
@@ -82,7 +82,6 @@ DIRECTIVES: Mapping[str, str] = {
     "embed": "it would put a file of the building machine into the kernel",
     "line": "it would make errors point at other lines",
     "ident": "it puts data into the object file that no kernel needs",
-    "pragma": "",
 }
 
 ASSEMBLY = re.compile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hipopt.source.cut import Frame
+from hipopt.source.chunk import Frame
 from hipopt.source.piece import Piece
 from hipopt.source.tokens import directive_argument, directive_name
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hipopt.errors import SourceError
-from hipopt.source.cut import Frame
+from hipopt.source.chunk import Frame
+from hipopt.source.order import ordered
 from hipopt.source.parameters import parameters, template_parameters, type_key
 from hipopt.source.parse import SourceFile, macros_of, parse
 from hipopt.source.piece import Piece
@@ -156,13 +156,16 @@ def merge(
     new = _adopted(submission, kernel)
     new_kernel = new[submission.pieces.index(submission.kernel)]
     old = [p for p in base if p is not kernel and not _is_replaced(p, new)]
-    return _ordered(old, new), new_kernel
+    return ordered(old, new), new_kernel
 
 
 def _adopted(submission: Submission, kernel: Piece) -> list[Piece]:
     """The submission's pieces, moved into the kernel's namespace if they name none themselves."""
     if any(f.kind == "namespace" for p in submission.pieces for f in p.frames):
         return list(submission.pieces)
+    if len(submission.pieces) == 1:
+        only = replace(submission.kernel, comment=submission.kernel.comment or kernel.comment)
+        return [_inside(only, tuple(f for f in kernel.frames if f.kind != "condition"))]
     outer = tuple(f for f in kernel.frames if f.kind != "condition")
     namespaces = tuple(f for f in outer if f.kind == "namespace")
     return [
@@ -191,42 +194,3 @@ def _replaces(new: Piece, old: Piece) -> bool:
             len(template_parameters(new)) == len(template_parameters(old))
         )
     return not new.is_specialization or new.text == old.text
-
-
-def _ordered(old: Sequence[Piece], new: Sequence[Piece]) -> list[Piece]:
-    """`old`, then `new`; but what an old piece uses of the new ones comes before it."""
-    makers: defaultdict[str, list[Piece]] = defaultdict(list)
-    for piece in (*old, *new):
-        for name in (*piece.names, *map("namespace {}".format, piece.namespaces)):
-            makers[name].append(piece)
-    fresh = set(new)
-    done: dict[Piece, None] = {}
-    for piece in (*old, *new):
-        _emit(piece, makers, fresh, done)
-    return list(done)
-
-
-def _emit(
-    piece: Piece,
-    makers: defaultdict[str, list[Piece]],
-    fresh: set[Piece],
-    done: dict[Piece, None],
-) -> None:
-    """Append the piece to `done`, behind the pieces that it uses; circles are cut anywhere."""
-    entered: set[Piece] = set()
-    waiting = [piece]
-    while waiting:
-        current = waiting[-1]
-        if current in done or current in entered:
-            done.setdefault(waiting.pop())
-            continue
-        entered.add(current)
-        used = (p for word in _needs(current) for p in makers.get(word, ()))
-        before = [p for p in used if p not in done and (p in fresh or current in fresh)]
-        waiting += [p for p in before if p not in entered]
-
-
-def _needs(piece: Piece) -> list[str]:
-    """What has to be there before the piece; `using namespace` needs the namespace."""
-    words = sorted(piece.uses)
-    return [f"namespace {w}" for w in words] if piece.kind == "using" else words

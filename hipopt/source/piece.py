@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 from tree_sitter import Node
 
-from hipopt.source.cut import Frame
+from hipopt.source.chunk import Frame
 from hipopt.source.tokens import code_words
 from hipopt.source.tree import parse_tree
 

@@ -7,38 +7,22 @@ holds, a candidate may hold as well.
 
 from __future__ import annotations
 
-import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import NamedTuple
 
 from hipopt.source import forbidden
+from hipopt.source.assembly import assembly, attributes
 from hipopt.source.capsule import Capsule
-from hipopt.source.declared import declared_names
 from hipopt.source.headers import allowed, header_of
-from hipopt.source.parse import parse
-from hipopt.source.piece import Piece
+from hipopt.source.scan import Finding, Scan, enclosed, string_of
 from hipopt.source.state import lasting_state
 from hipopt.source.tokens import (
     Token,
-    code_tokens,
     directive_argument,
     directive_name,
     line_of,
-    tokenize,
 )
-
-
-class Finding(NamedTuple):
-    """One thing that a capsule holds and a candidate may not."""
-
-    rule: str
-    subject: str
-    """What it is about; a finding of the reference excuses the same one in a candidate."""
-    offset: int
-    why: str
 
 
 def check_rules(candidate: Capsule, reference: Capsule) -> str | None:
@@ -53,52 +37,15 @@ def check_rules(candidate: Capsule, reference: Capsule) -> str | None:
 
 def findings(source: str) -> list[Finding]:
     """All that a candidate with this source would be rejected for, in the order of the text."""
-    scan = _Scan.of(source)
+    scan = Scan.of(source)
     found = [finding for rule in _RULES for finding in rule(scan)]
     return sorted(found, key=lambda f: f.offset)
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """A source with what several rules need of it."""
-
-    source: str
-    pieces: tuple[Piece, ...]
-    tokens: tuple[Token, ...]
-    """Of code and of preprocessor lines alike, these cut into their own tokens."""
-    directives: tuple[Token, ...]
-    declared: frozenset[str]
-    """All names that the source declares itself."""
-
-    @classmethod
-    def of(cls, source: str) -> _Scan:
-        file = parse(source)
-        top = code_tokens(file.text)
-        return cls(
-            source=file.text,
-            pieces=file.pieces,
-            tokens=tuple(inner for token in top for inner in _inner(token)),
-            directives=tuple(t for t in top if t.kind == "directive"),
-            declared=declared_names(file.pieces),
-        )
-
-
-def _inner(token: Token) -> Iterator[Token]:
-    if token.kind != "directive":
-        yield token
-        return
-    start = token.text.index("#") + 1
-    if directive_name(token.text) == "include":
-        return
-    for inner in tokenize(token.text[start:]):
-        if inner.is_code:
-            yield Token(inner.kind, inner.text, token.start + start + inner.start)
 
 
 # -- preprocessor lines -----------------------------------------------------------------------
 
 
-def _directives(scan: _Scan) -> Iterator[Finding]:
+def _directives(scan: Scan) -> Iterator[Finding]:
     for token in scan.directives:
         name = directive_name(token.text)
         if name == "include":
@@ -109,6 +56,10 @@ def _directives(scan: _Scan) -> Iterator[Finding]:
             yield from _definition(token)
         elif name in forbidden.DIRECTIVES:
             yield Finding("directive", f"#{name}", token.start, forbidden.DIRECTIVES[name])
+    for index, token in enumerate(scan.tokens):
+        if token.text == "_Pragma":
+            text = string_of(enclosed(scan.tokens, index + 1))
+            yield from _pragma(" ".join(text.split()), token.start)
 
 
 def _include(token: Token) -> Iterator[Finding]:
@@ -138,7 +89,7 @@ def _definition(token: Token) -> Iterator[Finding]:
 # -- words ------------------------------------------------------------------------------------
 
 
-def _words(scan: _Scan) -> Iterator[Finding]:
+def _words(scan: Scan) -> Iterator[Finding]:
     for index, token in enumerate(scan.tokens):
         if token.kind != "word":
             continue
@@ -151,7 +102,7 @@ def _words(scan: _Scan) -> Iterator[Finding]:
             yield Finding("word", f"'{token.text}'", token.start, why_not)
 
 
-def _is_own_name(scan: _Scan, index: int) -> bool:
+def _is_own_name(scan: Scan, index: int) -> bool:
     """Whether the word is a member, or something that the source declares itself."""
     before = scan.tokens[index - 1].text if index else ""
     if before in (".", "->"):
@@ -163,7 +114,7 @@ def _is_own_name(scan: _Scan, index: int) -> bool:
     return scan.tokens[index].text in scan.declared
 
 
-def _launches(scan: _Scan) -> Iterator[Finding]:
+def _launches(scan: Scan) -> Iterator[Finding]:
     texts = [t.text for t in scan.tokens]
     for index in range(len(texts) - 2):
         if texts[index : index + 3] == ["<", "<", "<"]:
@@ -171,7 +122,7 @@ def _launches(scan: _Scan) -> Iterator[Finding]:
             yield Finding("launch", "'<<<'", scan.tokens[index].start, why)
 
 
-def _spelling(scan: _Scan) -> Iterator[Finding]:
+def _spelling(scan: Scan) -> Iterator[Finding]:
     """Spellings that hide a word from a reader."""
     for token in scan.tokens:
         if token.text == "\\":
@@ -183,14 +134,14 @@ def _spelling(scan: _Scan) -> Iterator[Finding]:
         yield Finding("spelling", f"'{match.group(1)}'", match.start(1), why)
 
 
-def _pasted(scan: _Scan) -> Iterator[Finding]:
+def _pasted(scan: Scan) -> Iterator[Finding]:
     """Words put together by `##` out of the arguments of a macro."""
     if not any(t.text == "##" for t in scan.tokens):
         return
     for index, token in enumerate(scan.tokens):
         if token.text != "(" or not index or scan.tokens[index - 1].kind != "word":
             continue
-        words = [t.text for t in _enclosed(scan.tokens, index) if t.kind == "word"]
+        words = [t.text for t in enclosed(scan.tokens, index) if t.kind == "word"]
         for pasted in ("".join(words), *map("".join, pairwise(words))):
             why = forbidden.why_not(pasted)
             if len(words) > 1 and why is not None:
@@ -198,110 +149,15 @@ def _pasted(scan: _Scan) -> Iterator[Finding]:
                 break
 
 
-# -- assembly and attributes ------------------------------------------------------------------
-
-
-def _assembly(scan: _Scan) -> Iterator[Finding]:
-    for index, token in enumerate(scan.tokens):
-        if token.text in ("asm", "__asm__", "__asm"):
-            text = _string_of(_enclosed(scan.tokens, _next_bracket(scan.tokens, index)))
-            yield from _bad_assembly(text, forbidden.ASSEMBLY, token.start)
-    for start, text in _strings(scan.tokens):
-        yield from _bad_assembly(text, forbidden.FILE_DIRECTIVE, start)
-    for index, token in enumerate(scan.tokens):
-        if token.text.lower() == "incbin" and index and scan.tokens[index - 1].text == ".":
-            yield from _bad_assembly(".incbin", forbidden.FILE_DIRECTIVE, token.start)
-
-
-def _bad_assembly(text: str, pattern: re.Pattern[str], offset: int) -> Iterator[Finding]:
-    match = pattern.search(text)
-    if match is not None:
-        why = "in inline assembly reaches beyond the kernel's own instructions"
-        yield Finding("assembly", f"'{match.group()}'", offset, why)
-
-
-def _strings(tokens: Iterable[Token]) -> Iterator[tuple[int, str]]:
-    """Neighbouring strings joined, with the offset of the first."""
-    run: list[Token] = []
-    for token in (*tokens, Token("punctuation", "", 0)):
-        if token.kind == "string":
-            run.append(token)
-        elif run:
-            yield run[0].start, _string_of(run)
-            run = []
-
-
-def _string_of(tokens: Iterable[Token]) -> str:
-    return "".join(_value(t.text) for t in tokens if t.kind == "string")
-
-
-def _value(literal: str) -> str:
-    """What a string literal holds; its escapes resolved as far as they can be."""
-    raw = re.fullmatch(r'\w*R"([^()\\\s]*)\((.*)\)\1"', literal, re.DOTALL)
-    if raw is not None:
-        return raw.group(2)
-    inner = literal[literal.index('"') + 1 :].removesuffix('"').replace("\\\n", "")
-    try:
-        return codecs.decode(inner.encode("latin-1", "replace"), "unicode_escape")
-    except UnicodeDecodeError:
-        return inner
-
-
-def _attributes(scan: _Scan) -> Iterator[Finding]:
-    makers = _attribute_macros(scan)
-    for index, token in enumerate(scan.tokens):
-        if token.text in ("__attribute__", "__attribute", "__declspec") or token.text in makers:
-            inside = _enclosed(scan.tokens, _next_bracket(scan.tokens, index))
-        elif token.text == "[" and _text(scan.tokens, index + 1) == "[":
-            inside = _enclosed(scan.tokens, index)
-        else:
-            continue
-        for word in inside:
-            name = word.text.strip("_")
-            if word.kind == "word" and name in forbidden.ATTRIBUTES:
-                why = "makes code run or stay outside of a launch, or hides it from the checks"
-                yield Finding("attribute", f"attribute '{name}'", word.start, why)
-
-
-def _attribute_macros(scan: _Scan) -> set[str]:
-    """Macros with parameters that put an attribute in place."""
-    lines = (t.text for t in scan.directives if directive_name(t.text) == "define")
-    bodies = (directive_argument(line) for line in lines)
-    pattern = re.compile(r"(\w+)\([^)]*\).*(?:__attribute|__declspec|\[\[)", re.DOTALL)
-    return {m.group(1) for body in bodies if (m := pattern.match(body)) is not None}
-
-
-def _text(tokens: tuple[Token, ...], index: int) -> str:
-    return tokens[index].text if index < len(tokens) else ""
-
-
-def _next_bracket(tokens: tuple[Token, ...], index: int) -> int:
-    """Index of the next `(`; words between, like `volatile`, are skipped."""
-    while index + 1 < len(tokens) and tokens[index + 1].kind == "word":
-        index += 1
-    return index + 1
-
-
-def _enclosed(tokens: tuple[Token, ...], index: int) -> list[Token]:
-    """The tokens inside of the bracket at `index`."""
-    nest, inside = 0, []
-    for token in tokens[index:]:
-        nest += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
-        if nest <= 0:
-            break
-        inside.append(token)
-    return inside[1:]
-
-
 # -- state ------------------------------------------------------------------------------------
 
 
-def _state(scan: _Scan) -> Iterator[Finding]:
+def _state(scan: Scan) -> Iterator[Finding]:
     for piece in scan.pieces:
         for found in lasting_state(piece, scan.pieces):
             yield Finding("state", found.subject, piece.start + found.offset, found.why)
 
 
-_RULES: tuple[Callable[[_Scan], Iterator[Finding]], ...] = (
-    _directives, _words, _launches, _spelling, _pasted, _assembly, _attributes, _state,
+_RULES: tuple[Callable[[Scan], Iterator[Finding]], ...] = (
+    _directives, _words, _launches, _spelling, _pasted, assembly, attributes, _state,
 )  # fmt: skip

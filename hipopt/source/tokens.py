@@ -6,7 +6,7 @@ All offsets in `hipopt.source` count characters of the text as given, not bytes.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias, cast
 
 TokenKind: TypeAlias = Literal[
@@ -143,3 +143,15 @@ def first_branch_text(text: str) -> str:
         parts += [_blanks(text[at : token.start]), token.text]
         at = token.end
     return "".join([*parts, _blanks(text[at:])])
+
+
+def closing_angle(tokens: Sequence[Token], index: int) -> int | None:
+    """Index of the `>` that closes the `<` at `index`; other brackets hide what they hold."""
+    angles, nest = 0, 0
+    for at in range(index, len(tokens)):
+        text = tokens[at].text
+        nest += (text in ("(", "[", "{")) - (text in (")", "]", "}"))
+        angles += (nest == 0) * ((text == "<") - (text == ">"))
+        if angles == 0:
+            return at
+    return None

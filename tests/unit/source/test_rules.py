@@ -22,16 +22,18 @@ HONEST = {
     "plain": "x[threadIdx.x] += n;",
     "printf and assert": 'printf("system(%d) fopen\\n", n); assert(n > 0);',
     "math": "x[0] = (int)exp(1.0) + min(n, 3); __syncthreads(); atomicAdd(x, 1);",
-    "comments and strings": '/* system("rm"); */ const char* s = "fork() .globl"; // exec #include <x>',
+    "comments and strings": '/* system("rm"); */ const char* s = "fork() .globl"; // exec <x>\n',
     "own helpers": "__device__ int open_gap(int a) { return a; }\n"
     "__device__ int open(int a) { return open_gap(a); }\n"
     "__global__ void k(int* x, int n) { int kill = open(n), signal = 3; x[0] = kill + signal; }",
     "members": "struct S { int open; };\n"
     "__global__ void k(int* x, int n) { S s; s.open = n; x[0] = s.open; }",
     "tables": "static constexpr int USED_T[2] = {1, 2};\n__constant__ float c[2] = {1, 2};\n"
-    "__global__ void k(int* x, int n) { static const int t[2] = {1, 2}; x[0] = t[n] + USED_T[n] + c[n]; }",
-    "shared memory": "extern __shared__ int s[]; __shared__ float t[4]; static __shared__ int u; x[0] = s[0];",
-    "GPU assembly": 'asm volatile("s_waitcnt vmcnt(0)\\n v_add_f32 %0, %1, %2" : "=v"(x[0]) : "v"(n));',
+    "__global__ void k(int* x, int n) { "
+    "static const int t[2] = {1, 2}; x[0] = t[n] + USED_T[n] + c[n]; }",
+    "shared memory": "extern __shared__ int s[]; __shared__ float t[4]; "
+    "static __shared__ int u; x[0] = s[0];",
+    "GPU assembly": 'asm volatile("s_waitcnt vmcnt(0)\\n v_add_f32 %0, %1" : "=v"(x[0]) : "v"(n));',
     "pragmas": "#pragma unroll 4\nfor (int i = 0; i < n; ++i) x[i] = 0;",
     "attributes": "__global__ void __launch_bounds__(64) "
     "__attribute__((amdgpu_waves_per_eu(2))) k(int* x, int n) { [[maybe_unused]] int a = x[n]; }",
