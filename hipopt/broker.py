@@ -58,12 +58,9 @@ def make_app(settings: Settings) -> Celery:
         # Nothing is hoarded: a task waits in its queue, not in a busy worker.
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
-<<<<<<< HEAD
-=======
         # A stop puts running kernels back at once: Celery's soft shutdown sleeps its time out, with
-        # nothing to do just as with work done, and renews no leases meanwhile.
+        # nothing to do just as with work done, and runs again what finished meanwhile.
         worker_soft_shutdown_timeout=0.0,
->>>>>>> main
         # A broker that is away comes back.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
