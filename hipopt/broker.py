@@ -1,8 +1,10 @@
 """The broker: one Celery app factory, with the settings that were tested, and how to reach Redis.
 
 Guarantee: a task is acknowledged after its result is stored at the broker, so a kill of anything
-at any time leaves the task, its result, or both. `docs/decisions/0002` says what each setting is
-for. Price: a task may run twice; the log keeps one row a kernel. Scope: one Redis (or Valkey).
+at any time leaves the task, its result, or both. Price: a task may run twice; the log keeps one
+row a kernel. Scope: one Redis (or Valkey). What each setting is for stands in
+`docs/decisions/acknowledge-last-and-reconcile.md`.
+
 All that share a namespace must share `lease_s`: they get it, as everything else, from here.
 """
 
@@ -57,7 +59,7 @@ def make_app(settings: Settings) -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         # A stop puts running kernels back at once: Celery's soft shutdown sleeps its time out, with
-        # nothing to do just as with work done, and renews no leases meanwhile.
+        # nothing to do just as with work done, and runs again what finished meanwhile.
         worker_soft_shutdown_timeout=0.0,
         # A broker that is away comes back.
         broker_connection_retry_on_startup=True,

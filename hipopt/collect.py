@@ -133,7 +133,8 @@ class Collector:
                 self._drain(connection, BATCH_S)
             self._settle()
             if time.monotonic() - renewed > renew_interval_s(self.settings):
-                renew(channel)
+                with channel.conn_or_acquire() as client:
+                    renew(channel, client)
                 renewed = time.monotonic()
 
     def _drain(self, connection: Connection, timeout_s: float) -> None:

@@ -207,9 +207,11 @@ class Dispatcher:
         places. The first audit finds what an earlier dispatch has sent.
         """
         namespace = self.settings.namespace
-        kept = bool(queues.registered(self._client, namespace))
+        known = queues.registered(self._client, namespace)
+        kept = bool(known)
         queues.register(self._client, namespace, self.queues)
-        backlog = queues.backlog(self._client, namespace, self.queues)
+        everywhere = sorted({*known, *self.queues})  # other dispatches may have cut otherwise
+        backlog = queues.backlog(self._client, namespace, everywhere)
         self.todo.settle(self.reader.poll())
         if first:
             self.todo.mark_sent(lambda i: task_id(namespace, i) in backlog.task_ids)

@@ -10,10 +10,18 @@ stopped process, a broken network) loses its messages, and they run twice; the l
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from typing import Any
 
+import redis
+from redis.exceptions import RedisError
+
+from hipopt.broker import connect
 from hipopt.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 def renew_interval_s(settings: Settings) -> float:
@@ -21,14 +29,43 @@ def renew_interval_s(settings: Settings) -> float:
     return settings.lease_s / 4
 
 
-def renew(channel: Any) -> int:  # noqa: ANN401 (a kombu Redis channel)
+def renew(channel: Any, client: redis.Redis) -> int:  # noqa: ANN401 (a kombu Redis channel)
     """The channel's unacknowledged messages count as just received; returns their number.
 
     Only entries that still stand in the index are touched: one that was given away stays away.
+    May be called from any thread.
     """
     tags = list(channel.qos._delivered)
     if tags:
         now = time.time()
-        with channel.conn_or_acquire() as client:
-            client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
+        client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
     return len(tags)
+
+
+class Keeper:
+    """A thread that renews the messages of one channel for as long as this process lives.
+
+    A thread, so that neither a busy event loop nor an orderly shutdown, which waits for running
+    tasks with its loop at rest, lets a lease run out.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._thread: threading.Thread | None = None
+        self.channel: Any = None
+        """The channel to renew; replace it after every reconnection."""
+
+    def start(self) -> None:
+        """The thread runs; further calls change nothing."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(renew_interval_s(self._settings))
+            try:
+                with connect(self._settings, timeout_s=5.0) as client:
+                    renew(self.channel, client)
+            except (RedisError, OSError) as error:
+                logger.debug("leases not renewed: %s", error)  # who consumes says it is away

@@ -20,6 +20,9 @@ def worker_argv(
 ) -> list[str]:
     """The command that becomes this node's worker.
 
+    SIGINT lets it finish what it runs; a second one, or SIGTERM, makes it put that back and end
+    within seconds; after SIGKILL others take it over within `lease_s`.
+
     Args:
         settings: of the run; pass `child_environ(settings)` along.
         queues: shard queues to serve, and no others. None given: all there are and will be.

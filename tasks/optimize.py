@@ -2,7 +2,8 @@
 
 Guarantee: the result is stored at the broker before the task returns, hence before its message is
 acknowledged. Trouble on our side never becomes a result: the kernel goes back to the end of its
-queue, after a pause in which this pool process takes no other work (see docs/decisions/0003).
+queue, after a pause in which this pool process takes no other work
+(docs/decisions/trouble-is-waited-out-in-place.md).
 """
 
 from __future__ import annotations

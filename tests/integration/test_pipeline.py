@@ -110,6 +110,51 @@ def test_a_second_dispatch_sends_nothing_that_is_done_or_on_its_way(
     assert_each_once(settings, 40)
 
 
+def test_a_dispatch_with_other_shards_sends_nothing_again(
+    settings: Settings, processes: Processes
+) -> None:
+    """Kernels that wait in shards of an earlier plan are found there."""
+    write_manifest(settings, kernels(40))
+    with dispatching(msgspec.structs.replace(settings, shards=6)) as first:
+        wait_for(lambda: first.latest and first.latest.on_their_way == 40, "all sent")
+    processes.collector(settings)
+    processes.worker(settings)
+    with dispatching(msgspec.structs.replace(settings, shards=2)) as second:
+        assert second.finish().resent == 0
+    assert len(runs(settings)) == 40
+
+
+def test_sigint_lets_a_worker_finish(settings: Settings, processes: Processes) -> None:
+    """A worker that gets SIGINT finishes what it runs, however short the lease, and exits."""
+    short = msgspec.structs.replace(settings, lease_s=2)
+    write_manifest(short, kernels(2, "slow 5"))
+    processes.collector(short)
+    worker = processes.worker(short)
+    with dispatching(short) as dispatch:
+        wait_for(lambda: len(runs(short)) == 2, "both pool processes are busy")
+        worker.send_signal(signal.SIGINT)
+        processes.worker(short)
+        assert worker.wait(12) == 0
+        assert dispatch.finish().resent == 0
+    assert len(runs(short)) == 2
+    assert_each_once(short, 2)
+
+
+def test_sigterm_puts_running_kernels_back(settings: Settings, processes: Processes) -> None:
+    """A worker that gets SIGTERM ends within seconds; another runs its kernels without delay."""
+    settings = msgspec.structs.replace(settings, lease_s=60)
+    write_manifest(settings, kernels(2, "slow 2"))
+    processes.collector(settings)
+    worker = processes.worker(settings)
+    with dispatching(settings) as dispatch:
+        wait_for(lambda: len(runs(settings)) == 2, "both pool processes are busy")
+        worker.terminate()
+        worker.wait(10)
+        processes.worker(settings)
+        assert dispatch.finish(20).resent == 0
+    assert_each_once(settings, 2)
+
+
 def test_a_small_window_is_refilled_until_all_is_done(
     settings: Settings, processes: Processes
 ) -> None:
@@ -181,9 +226,9 @@ def alive(pid: int) -> bool:
 
 
 def test_a_long_task_outlives_its_lease(settings: Settings, processes: Processes) -> None:
-    """A task three times as long as the lease runs once, though another worker looks for work."""
+    """A task much longer than the lease runs once, though another worker looks for work."""
     short = msgspec.structs.replace(settings, lease_s=2)
-    write_manifest(short, kernels(2, "slow 6"))
+    write_manifest(short, kernels(2, "slow 5"))
     processes.collector(short)
     processes.worker(short)
     with dispatching(short) as dispatch:
@@ -268,6 +313,7 @@ def test_a_fault_of_ours_is_given_up_and_said(settings: Settings, processes: Pro
 
 def test_a_killed_collector_costs_no_row(settings: Settings, processes: Processes) -> None:
     """Collectors killed by kill -9 while rows arrive: in the end each is in the log once."""
+    settings = msgspec.structs.replace(settings, lease_s=2)
     write_manifest(settings, kernels(150, "slow 0.01"))
     collector = processes.collector(settings)
     processes.worker(settings)
@@ -355,6 +401,7 @@ def test_status_needs_no_broker(settings: Settings, processes: Processes) -> Non
 def test_chaos_loses_nothing_and_repeats_nothing(settings: Settings, processes: Processes) -> None:
     """200 kernels, while pool processes, workers and collectors are killed: each is logged once."""
     choose = random.Random(7)
+    settings = msgspec.structs.replace(settings, lease_s=2)
     write_manifest(settings, kernels(200, "slow 0.02"))
     worker, collector = processes.worker(settings), processes.collector(settings)
     with dispatching(settings) as dispatch:
