@@ -227,7 +227,7 @@ def _status(trouble: Trouble) -> str:
 def _check_key(key: str | None) -> None:
     """A key that no header can carry is refused here: the library would quote it in its error."""
     if key is not None and not (key.isascii() and key.isprintable() and " " not in key):
-        raise UsageError("HIPOPT_API_KEY holds a space, a line break or a character beyond ASCII")
+        raise UsageError("the API key holds a space, a line break or a character beyond ASCII")
 
 
 def _check_url(url: str | None) -> None:

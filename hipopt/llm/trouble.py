@@ -37,9 +37,9 @@ _PASSES = {408, 409, 425, 429}
 _ABOUT_THE_REQUEST = {400, 413, 422}
 
 ADVICE = {
-    401: "check the key in HIPOPT_API_KEY (or api_key in hipopt.toml)",
+    401: "check the key in OPENAI_API_KEY (or HIPOPT_API_KEY)",
     402: "the account has to be topped up",
-    403: "the key in HIPOPT_API_KEY may not use this model",
+    403: "the key in OPENAI_API_KEY may not use this model",
     404: "check base_url (it mostly ends in /v1) and the model's name",
     429: "the account's quota is used up",
 }
