@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hipopt.errors import UsageError
-from hipopt.llm.client import ModelClient
 from hipopt.llm.interface import Proposer
 from hipopt.llm.replay import CandidateFile, Replay
 from hipopt.settings import Settings
@@ -30,4 +29,6 @@ def make_proposer(settings: Settings) -> Proposer:
         return Replay(settings.replay.expanduser())
     if settings.candidates:
         return CandidateFile(settings.candidates.expanduser())
+    from hipopt.llm.client import ModelClient  # half of a command's start, and not always needed
+
     return ModelClient(settings)

@@ -31,6 +31,12 @@ class _CandidateLine(msgspec.Struct):
     opt_think: str | None = None
 
 
+_EXPECTED: dict[type, str] = {
+    _ReplyLine: 'expected lines like {"id": 1, "attempt": 1, "reply": "..."}',
+    _CandidateLine: 'expected lines like {"id": 1, "opt_kernel": "..."}',
+}
+
+
 class Replay:
     """A `Proposer` that answers with replies recorded earlier.
 
@@ -98,15 +104,16 @@ L = TypeVar("L")
 def _lines(path: Path, form: type[L]) -> Iterator[tuple[int, int, L]]:
     """Number, offset and content of every line that is not blank."""
     decode = msgspec.json.Decoder(form).decode
+    expected = _EXPECTED[form]
     offset = 0
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield number, offset, _decoded(line, decode, f"{path}, line {number}")
+                    yield number, offset, _decoded(line, decode, f"{path}, line {number}", expected)
                 offset += len(line)
     except OSError as error:
-        raise UsageError(f"{path}: can't be read: {error.strerror}") from None
+        raise UsageError(f"{path}: can't be read: {error.strerror}; {expected}") from None
 
 
 def _line_at(path: Path, offset: int, form: type[L]) -> L:
@@ -117,11 +124,11 @@ def _line_at(path: Path, offset: int, form: type[L]) -> L:
     except OSError as error:
         raise UsageError(f"{path}: can't be read: {error.strerror}") from None
     where = f"{path}, at byte {offset} (was it changed after the start?)"
-    return _decoded(line, msgspec.json.Decoder(form).decode, where)
+    return _decoded(line, msgspec.json.Decoder(form).decode, where, _EXPECTED[form])
 
 
-def _decoded(line: bytes, decode: Callable[[bytes], L], where: str) -> L:
+def _decoded(line: bytes, decode: Callable[[bytes], L], where: str, expected: str) -> L:
     try:
         return decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{where}: {error}") from None
+        raise UsageError(f"{where}: {error}; {expected}") from None

@@ -6,7 +6,6 @@ place and what to do.
 
 from __future__ import annotations
 
-import errno
 import gzip
 import json
 import os
@@ -26,8 +25,8 @@ from tests.model_endpoint import Endpoint, error
 
 KEY = "sk-very-secret-key"
 MOST_LINES = 5
-DEADLINE_S = 10.0
-"""A command that can't succeed says so within this time."""
+DEADLINE_S = 20.0
+"""A command that can't succeed says so within this time, on a busy machine too."""
 
 CLOSED = "redis://127.0.0.1:1/0"
 """Nothing listens on port 1."""
@@ -184,7 +183,7 @@ ROWS = [
 ]  # fmt: skip
 
 LOGS = [
-    case("log-not-given", GOOD, "run m.json --replay r.jsonl", "no log", "HIPOPT_LOG"),
+    case("log-not-given", GOOD, "dispatch m.json", "no log", "HIPOPT_LOG"),
     case("log-line-corrupt-run", GOOD | {"l.jsonl": MIDDLE}, RUN, "l.jsonl: line 2",
          "Mend or remove", code=1),
     case("log-line-corrupt-dispatch", GOOD | {"l.jsonl": MIDDLE}, DISPATCH, "l.jsonl: line 2",
@@ -199,34 +198,37 @@ LOGS = [
 ]  # fmt: skip
 
 SOURCES = [
-    case("replies-missing", {"m.json": array(ROW)}, RUN, "r.jsonl: No such file", '"reply"'),
-    case("replies-line-broken", GOOD | {"r.jsonl": REPLY + b"{\n"}, RUN, "r.jsonl: line 2",
+    case("replies-missing", {"m.json": array(ROW)}, RUN,
+         "r.jsonl: can't be read: No such file", '"reply"'),
+    case("replies-line-broken", GOOD | {"r.jsonl": REPLY + b"{\n"}, RUN, "r.jsonl, line 2",
          '"reply"'),
-    case("replies-a-folder", {"m.json": array(ROW), "r.jsonl/": b""}, RUN, "r.jsonl: Is a dir"),
+    case("replies-a-folder", {"m.json": array(ROW), "r.jsonl/": b""}, RUN,
+         "r.jsonl: can't be read: Is a dir"),
     case("candidates-line-broken", GOOD | {"c.jsonl": b'\n{"id": 1}\n'},
-         "run m.json --log l.jsonl --candidates c.jsonl", "c.jsonl: line 2", "opt_kernel"),
+         "run m.json --log l.jsonl --candidates c.jsonl", "c.jsonl, line 2", "opt_kernel"),
     case("candidates-missing", GOOD, "run m.json --log l.jsonl --candidates c.jsonl",
-         "c.jsonl: No such file", "opt_kernel"),
+         "c.jsonl: can't be read: No such file", "opt_kernel"),
     case("no-source", GOOD, "run m.json --log l.jsonl", "--model", "--replay", "--candidates"),
-    case("two-sources", GOOD, f"{RUN} --model x", "model and replay", "give one of"),
+    case("two-sources", GOOD, f"{RUN} --model x", "model and replay", "unset one"),
     case("worker-no-source", {}, "worker", "--model", "--replay"),
 ]  # fmt: skip
 
 SETTINGS = [
-    case("shards-zero", GOOD, f"{RUN} --shards 0", "--shards", "expected 1 or more"),
-    case("shards-a-word", GOOD, f"{RUN} --shards x", "--shards", "integer"),
-    case("settings-unknown-key", GOOD | {"hipopt.toml": b"shrads = 3\n"}, RUN, "hipopt.toml",
+    case("shards-zero", GOOD, f"{DISPATCH} --shards 0", "--shards", "expected 1 or more"),
+    case("shards-a-word", GOOD, f"{DISPATCH} --shards x", "--shards", "integer"),
+    case("settings-unknown-key", GOOD | {"hipopt.toml": b"shrads = 3\n"}, DISPATCH, "hipopt.toml",
          "shrads"),
-    case("settings-broken", GOOD | {"hipopt.toml": b"shards = \n"}, RUN, "hipopt.toml", "line 1"),
-    case("settings-wrong-type", GOOD | {"hipopt.toml": b'shards = "many"\n'}, RUN, "hipopt.toml",
-         "shards"),
-    case("settings-missing", GOOD, f"{RUN} --config no.toml", "no.toml", "--config"),
+    case("settings-broken", GOOD | {"hipopt.toml": b"shards = \n"}, DISPATCH,
+         "hipopt.toml", "line 1"),
+    case("settings-wrong-type", GOOD | {"hipopt.toml": b'shards = "many"\n'}, DISPATCH,
+         "hipopt.toml: 'shards'"),
+    case("settings-missing", GOOD, f"{DISPATCH} --config no.toml", "no.toml", "--config"),
     case("device-amd", GOOD, f"{RUN} --device amd", "--device amd", "--device cpu"),
     case("evaluate-device-nvidia", EVALUATE, f"{JUDGE} --device nvidia", "--device cpu"),
     case("device-unknown", GOOD, f"{RUN} --device tpu", "--device", "tpu", "cpu"),
     case("command-unknown", {}, "optimise", "optimise"),
-    case("option-unknown", GOOD, f"{RUN} --fast", "--fast"),
-    case("limit-zero", GOOD, f"{RUN} --limit 0", "--limit"),
+    case("option-unknown", GOOD, f"{DISPATCH} --fast", "--fast"),
+    case("limit-zero", GOOD, f"{DISPATCH} --limit 0", "--limit"),
     case("shard-unknown", GOOD, f"{DISPATCH} --only-shard 99", "no shard 99", "0 to"),
     case("cache-below-a-file", EVALUATE | {"f": b""}, f"{JUDGE} --cache-dir f/c", "f/c", code=1),
 ]  # fmt: skip
@@ -349,7 +351,7 @@ def test_a_wrong_password_is_not_shown(
     shell.write(GOOD)
     try:
         url = server.url.replace("//", "//:hunter2@")
-        for words in ("dispatch m.json --log l.jsonl", "worker --replay r.jsonl", "flower"):
+        for words in ("dispatch m.json --log l.jsonl", "worker --replay r.jsonl"):
             done = shell.hipopt(words, HIPOPT_BROKER_URL=url)
             assert_says(done, 1, url.replace("hunter2", "***"), "password")
             assert "hunter2" not in done.stderr + done.stdout
@@ -363,7 +365,7 @@ def test_too_few_arguments_are_a_verdict(shell: Shell) -> None:
     done = shell.hipopt(f"{JUDGE} --workload w --json")
     assert_says(done, 0)
     found = json.loads(done.stdout)
-    assert found["verdict"] == "reference_error"
+    assert found["verdict"] == "unverifiable"
     assert re.search(r"\b1\b.*\b3\b|\b3\b.*\b1\b", found["reason"])
 
 
@@ -373,7 +375,7 @@ def test_a_refusing_model_ends_the_run(shell: Shell) -> None:
     with Endpoint(error(401, f"wrong key {KEY}")) as endpoint:
         words = f"run m.json --log l.jsonl --model m --base-url {endpoint.url} --concurrency 2"
         done = shell.hipopt(words, OPENAI_API_KEY=KEY)
-    assert_says(done, 1, endpoint.url, "401", "OPENAI_API_KEY")
+    assert_says(done, 1, endpoint.url, "401", "check the key in")
     assert done.stderr.count(endpoint.url) == 1
     assert "waiting" not in done.stderr
     log = shell.folder / "l.jsonl"
@@ -399,13 +401,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill_up(folder: Path) -> None:
     """The disk of the folder has no room left."""
     ballast = os.open(folder / "ballast", os.O_WRONLY | os.O_CREAT)
-    try:
-        while os.write(ballast, bytes(4096)):
-            pass
-    except OSError as full:
-        assert full.errno == errno.ENOSPC
-    finally:
-        os.close(ballast)
+    room = os.fstatvfs(ballast)
+    os.posix_fallocate(ballast, 0, room.f_bavail * room.f_frsize)
+    os.close(ballast)
 
 
 def test_a_full_disk_ends_the_run(shell: Shell, small_disk: Path) -> None:
