@@ -117,6 +117,9 @@ class Run:
                 Collector(settings, make_app(settings), log, on_trouble=on_trouble).run(over)
             except HipoptError as error:
                 self._fail(error, stop)
+            except Exception as error:
+                logger.exception("the collector stopped")
+                self._fail(HipoptError(f"the collector stopped: {error!r}"), stop)
 
         over = threading.Event()
         thread = threading.Thread(target=collect, name="collector")
