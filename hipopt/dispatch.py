@@ -28,11 +28,11 @@ from hipopt.errors import UsageError
 from hipopt.logreader import LogReader
 from hipopt.manifest import Manifest
 from hipopt.messages import result_queue, shard_queue, task_id
-from hipopt.plan import Plan, public_settings, write_plan
+from hipopt.plan import Plan, public_settings, read_plan, write_plan
 from hipopt.records import KernelId, Record
 from hipopt.send import send_kernels
 from hipopt.settings import Settings
-from hipopt.shards import ShardPlan, plan_shards
+from hipopt.shards import ShardPlan, keep_plan, plan_shards
 from hipopt.todo import Todo
 
 logger = logging.getLogger(__name__)
@@ -119,7 +119,9 @@ class Dispatcher:
         self.manifest = Manifest(settings.manifest)
         self.reader = LogReader(settings.log, skip_bad=options.skip_bad_lines)
         ids = self.manifest.ids()
-        self.plan = plan_shards(ids, settings.shards)
+        earlier = read_plan(settings.log)
+        kept = keep_plan(earlier.shard_plan, ids, settings.shards) if earlier else None
+        self.plan = kept or plan_shards(ids, settings.shards)
         self.todo = Todo(ids, self.plan, _chosen(options.only_shards, self.plan))
         self.todo.settle(self.reader.poll())
         if options.limit is not None:

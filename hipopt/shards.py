@@ -1,8 +1,9 @@
 """Shards: contiguous ranges of ids, of about equal count, cut from the ids alone.
 
-The plan is a pure function of the ids and the number of shards. When rows are added the
-boundaries move, and an unfinished kernel may come to lie in another shard: that changes which
-queue it waits in and nothing else, since what is done is told by id alone.
+A new plan is a pure function of the ids and the number of shards. Rows that are added later go by
+the boundaries of the earlier plan, so that every kernel stays in its shard, until one shard would
+hold more than twice its share: then the ids are cut anew. That moves unfinished kernels to other
+queues and does nothing else, since what is done is told by id alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from typing import TypeAlias
 from hipopt.records import KernelId, Record
 
 _Key: TypeAlias = tuple[bool, KernelId]
+
+LARGEST = 2.0
+"""An earlier plan is kept while no shard holds more than this many times the mean."""
 
 
 class Shard(Record, frozen=True, kw_only=True):
@@ -64,6 +68,21 @@ def plan_shards(ids: Iterable[KernelId], shards: int) -> ShardPlan:
     return ShardPlan(
         shards=tuple(_shard(k, ordered[low:high]) for k, (low, high) in enumerate(pairwise(bounds)))
     )
+
+
+def keep_plan(previous: ShardPlan, ids: Iterable[KernelId], shards: int) -> ShardPlan | None:
+    """The ids by the boundaries of an earlier plan.
+
+    None: another number of shards is wanted, or one would be empty or hold more than its share.
+    """
+    parts: list[list[KernelId]] = [[] for _ in previous.shards]
+    for kernel_id in sorted(ids, key=order):
+        parts[previous.shard_of(kernel_id)].append(kernel_id)
+    mean = sum(map(len, parts)) / len(parts)
+    sizes = [len(part) for part in parts]
+    if len(parts) != shards or min(sizes) == 0 or max(sizes) > LARGEST * mean:
+        return None
+    return ShardPlan(shards=tuple(_shard(k, part) for k, part in enumerate(parts)))
 
 
 def _shard(number: int, ids: Sequence[KernelId]) -> Shard:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hipopt.records import KernelId
-from hipopt.shards import order, plan_shards
+from hipopt.shards import keep_plan, order, plan_shards
 
 ids = st.lists(
     st.one_of(st.integers(), st.text(max_size=5)), min_size=1, max_size=60, unique_by=order
@@ -49,3 +49,27 @@ def test_nothing_to_cut(ids: list[KernelId], shards: int) -> None:
     """No ids and no shards are errors of the caller."""
     with pytest.raises(ValueError, match="can't cut"):
         plan_shards(ids, shards)
+
+
+@given(
+    ids=st.lists(st.integers(0, 10**6), min_size=8, max_size=60, unique=True), four=st.booleans()
+)
+def test_rows_added_at_the_end_leave_the_others_in_their_shards(ids: list[int], four: bool) -> None:
+    """By the earlier plan every kernel keeps its shard; the new ones lie in the last."""
+    count = 4 if four else 3
+    earlier = plan_shards(ids, count)
+    added = [10**6 + 1, 10**6 + 2]
+    kept = keep_plan(earlier, [*ids, *added], count)
+    assert kept is not None
+    assert all(kept.shard_of(i) == earlier.shard_of(i) for i in ids)
+    assert all(kept.shard_of(i) == count - 1 for i in added)
+    assert sum(shard.count for shard in kept.shards) == len(ids) + 2
+
+
+def test_a_plan_that_grew_uneven_is_made_anew() -> None:
+    """Another number of shards, an empty shard or one of more than twice its share: no plan."""
+    earlier = plan_shards(range(100), 4)
+    assert keep_plan(earlier, range(130), 4) is not None
+    assert keep_plan(earlier, range(300), 4) is None
+    assert keep_plan(earlier, range(40, 100), 4) is None
+    assert keep_plan(earlier, range(100), 5) is None
