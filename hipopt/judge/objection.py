@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import func_timeout
-
+from hipopt import deadline
 from hipopt.device.interface import Fault
 from hipopt.records import Verdict
 
@@ -44,7 +43,6 @@ def within(timeout_s: float, work: Callable[[], T], what: str) -> T:
         Objection: with `timeout`.
     """
     try:
-        result: T = func_timeout.func_timeout(timeout_s, work)
-    except func_timeout.FunctionTimedOut:
+        return deadline.within(timeout_s, work)
+    except deadline.DeadlinePassed:
         raise Objection(Verdict.TIMEOUT, f"{what} took longer than {timeout_s:g} s") from None
-    return result

@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import msgspec
 import openai
 
+from hipopt.deadline import DeadlinePassed, within
 from hipopt.errors import ModelRefused, ModelUnavailable, UsageError
 from hipopt.llm.answer import Unusable, read_answer
-from hipopt.llm.deadline import within
 from hipopt.llm.interface import Message, ModelReply, PromptRefused
 from hipopt.llm.patience import Clock, Patience, SystemClock
 from hipopt.llm.trouble import ADVICE, Means, Trouble, what_it_means
@@ -155,8 +155,9 @@ class ModelClient:
             **self._parameters,
         )
         try:
+            # The library bounds the silence between two bytes, not the whole of an answer.
             response = within(timeout_s + TRICKLE_SLACK_S, create)
-        except TimeoutError:
+        except DeadlinePassed:
             return Trouble(means=Means.ASK_AGAIN, said="no complete answer in time")
         except openai.APIError as error:
             return self._masked(what_it_means(error, self._clock.utc_now()))

@@ -1,8 +1,7 @@
-"""A request with a deadline for the whole of it.
+"""A call with a deadline for the whole of it.
 
-HTTP libraries bound the silence between two bytes, so that a server that sends a blank now and
-then is waited for without end. Price: the request runs in a thread of its own, which ends at its
-next byte or at the library's own timeout, whichever comes first.
+The call runs in a thread of its own, which is interrupted at its next step of Python code. Native
+code that it waits for (a socket, a child process) needs a timeout of its own to end that wait.
 """
 
 from __future__ import annotations
@@ -13,6 +12,10 @@ from typing import Generic, TypeVar
 from func_timeout import FunctionTimedOut, func_timeout
 
 T = TypeVar("T")
+
+
+class DeadlinePassed(Exception):
+    """The call did not end in time. Never what the call itself raised."""
 
 
 class _Run(Generic[T]):
@@ -40,10 +43,10 @@ class _Run(Generic[T]):
 
 
 def within(timeout_s: float, call: Callable[[], T]) -> T:
-    """What `call` returns or raises, if it ends within `timeout_s` seconds; else TimeoutError."""
+    """What `call` returns or raises, if it ends within `timeout_s` seconds; else DeadlinePassed."""
     run = _Run(call)
     try:
         func_timeout(timeout_s, run.in_thread)
     except FunctionTimedOut:
-        raise TimeoutError(f"did not end within {timeout_s:g} s") from None
+        raise DeadlinePassed(f"did not end within {timeout_s:g} s") from None
     return run.result()
