@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from hipopt.settings import Settings
 
 CELERY_APP = "tasks.app"
+FLOWER_COLUMNS = "args,uuid,state,received,started,runtime,worker"
+"""Of the list of tasks; the arguments are shown as the kernel's id, name and shard."""
 
 
 def worker_argv(
@@ -39,7 +41,10 @@ def worker_argv(
 
 def flower_argv(*, address: str = "127.0.0.1", port: int = 5555) -> list[str]:
     """The command that shows tasks and workers in a browser."""
-    return [*_celery(), "flower", f"--address={address}", f"--port={port}"]
+    return [
+        *_celery(), "flower", f"--address={address}", f"--port={port}",
+        f"--tasks_columns={FLOWER_COLUMNS}",
+    ]  # fmt: skip
 
 
 def child_environ(settings: Settings) -> dict[str, str]:

@@ -7,19 +7,22 @@ It holds within one node; processes agree by naming the same directory and count
 from __future__ import annotations
 
 import fcntl
-import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
+
+POLL_S = 0.01
+"""How long a slot that falls free may stay unused: little beside any launch's check."""
 
 
 @contextmanager
 def hold_slot(directory: Path, count: int) -> Iterator[int]:
     """One of `count` slots, held alone while the context lasts; its number from 0.
 
-    Takes any free slot; where all are held, waits, without polling, for the one that this
-    process's id picks.
+    Takes any free slot; where all are held, looks again every `POLL_S`. Blocking on one of them
+    would wait behind a long holder while another slot falls free.
 
     Raises:
         ValueError: `count` is below 1.
@@ -28,14 +31,10 @@ def hold_slot(directory: Path, count: int) -> Iterator[int]:
     if count < 1:
         raise ValueError(f"count is {count}, expected 1 or more")
     directory.mkdir(parents=True, exist_ok=True)
-    first = os.getpid() % count
-    numbers = [(first + i) % count for i in range(count)]
     with ExitStack() as stack:
-        files = [stack.enter_context((directory / f"slot-{n}").open("ab")) for n in numbers]
-        taken = next((n for n, file in zip(numbers, files, strict=True) if _try(file)), None)
-        if taken is None:
-            fcntl.flock(files[0], fcntl.LOCK_EX)
-            taken = first
+        files = [stack.enter_context((directory / f"slot-{n}").open("ab")) for n in range(count)]
+        while (taken := next((n for n, file in enumerate(files) if _try(file)), None)) is None:
+            time.sleep(POLL_S)
         yield taken
 
 
