@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from hipopt.device.interface import Fault, Session
+from hipopt.judge.objection import Objection, unless_fault
 from hipopt.judge.statistics import CONFIDENCE, Interval, decide, speedup_interval
 from hipopt.records import Record, Timing, Verdict
 
@@ -26,6 +27,12 @@ class Sampled(Record, frozen=True, kw_only=True):
     reference_us: tuple[float, ...]
     candidate_us: tuple[float, ...]
 
+    def __add__(self, other: Sampled) -> Sampled:
+        return Sampled(
+            reference_us=self.reference_us + other.reference_us,
+            candidate_us=self.candidate_us + other.candidate_us,
+        )
+
     def interval(self) -> Interval:
         """The speedup with its interval."""
         pairs = zip(self.reference_us, self.candidate_us, strict=True)
@@ -37,31 +44,34 @@ def sample(
     candidate: Session,
     timeout_s: float,
     min_speedup: float,
-    inspect: Callable[[], Fault | None],
-) -> Sampled | Fault:
+    inspect: Callable[[], None],
+) -> Sampled:
     """Times of both sessions' loaded launches, interleaved in random order.
 
     Every block launches each kernel once; which goes first is drawn anew for every block. After
-    each candidate launch `inspect` looks at what it left behind: a `Fault` of either ends it all.
+    each candidate launch `inspect` looks at what it left behind.
+
+    Raises:
+        Objection: a launch did not end well; `reference_error` if it was the reference's.
     """
-    for _ in range(WARM_UPS):
-        for session in (reference, candidate):
-            warm = session.launch(timeout_s)
-            if isinstance(warm, Fault):
-                return warm
     times: dict[int, list[float]] = {id(reference): [], id(candidate): []}
+
+    def launch(session: Session) -> float:
+        launched = session.launch(timeout_s)
+        if isinstance(launched, Fault) and session is reference:
+            raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {launched.reason}")
+        return unless_fault(launched).time_us
+
     order = [reference, candidate]
+    for session in order * WARM_UPS:
+        launch(session)
     give_up_at = time.monotonic() + BUDGET_S
     while not _enough(times[id(reference)], times[id(candidate)], min_speedup, give_up_at):
         random.shuffle(order)
         for session in order:
-            launched = session.launch(timeout_s)
-            if isinstance(launched, Fault):
-                return launched
-            times[id(session)].append(launched.time_us)
-            fault = inspect() if session is candidate else None
-            if fault is not None:
-                return fault
+            times[id(session)].append(launch(session))
+            if session is candidate:
+                inspect()
     return Sampled(
         reference_us=tuple(times[id(reference)]), candidate_us=tuple(times[id(candidate)])
     )

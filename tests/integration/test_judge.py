@@ -74,9 +74,9 @@ def verify(judge: Judge) -> Verify:
 
 
 def test_identity_is_correct(verify: Verify) -> None:
-    """A kernel against itself is correct and about as fast."""
+    """A kernel against itself is correct, and neither faster nor slower."""
     judgement = verify(SAXPY, SAXPY, "saxpy", SAXPY_WORKLOAD)
-    assert judgement.verdict.correct, judgement.reason
+    assert judgement.verdict in {Verdict.SAME, Verdict.INCONCLUSIVE}, judgement.reason
     assert judgement.speedup == pytest.approx(1.0, abs=0.3)
 
 

@@ -12,6 +12,7 @@ import select
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from hipopt.device import process
@@ -38,9 +39,14 @@ class Babble(Exception):
 
 
 class Child:
-    """A running executable of ours with a candidate's code in it."""
+    """A running executable of ours with a candidate's code in it.
 
-    def __init__(self, program: Path) -> None:
+    Args:
+        program: the executable.
+        core: the one core that it runs on; None: any.
+    """
+
+    def __init__(self, program: Path, core: int | None = None) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             self._process = subprocess.Popen(
@@ -58,6 +64,9 @@ class Child:
             raise DeviceError(f"{program}: the child process does not start: {error}") from None
         finally:
             theirs.close()
+        if core is not None:
+            with suppress(ProcessLookupError):  # it has died already; the first message says so
+                os.sched_setaffinity(self._process.pid, {core})
         self._clock = (~self._process.pid << 3) | 2  # clock_getcpuclockid(3) of a process
         self._poller = select.poll()
         self._poller.register(self._socket, select.POLLIN)

@@ -34,8 +34,9 @@ _REST_TOLERANCE_NS = 200_000
 class CpuSession:
     """Implements `interface.Session`. Open, use and close it in one thread."""
 
-    def __init__(self, code: CodeObject) -> None:
+    def __init__(self, code: CodeObject, core: int | None = None) -> None:
         self._code = code
+        self._core = core
         self._child: Child | None = None
         self._buffers: SharedBuffers | None = None
         self._fault: Fault | None = None
@@ -46,7 +47,7 @@ class CpuSession:
         """Whether the child is under its system call filter; None: it has not started yet."""
 
     def __enter__(self) -> Self:
-        self._child = Child(self._code.path)
+        self._child = Child(self._code.path, self._core)
         return self
 
     def __exit__(
