@@ -174,7 +174,9 @@ def check_broker(settings: Settings, *, timeout_s: float = 3.0) -> list[str]:
 
 def _warnings(client: redis.Redis) -> list[str]:
     try:
-        config: Any = client.config_get("appendonly", "maxmemory", "maxmemory-policy")
+        config: dict[Any, Any] = {}
+        for name in ("appendonly", "maxmemory", "maxmemory-policy"):  # one at a time before Redis 7
+            config |= client.config_get(name)
     except RedisError:  # hosted brokers forbid CONFIG
         return []
     found = []
