@@ -297,6 +297,9 @@ class Judgement(Record, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...] = ()
     """The workloads judged on."""
     guessed_workloads: bool = False
+    """True: the workloads were guessed from the kernel's signature."""
+    workload_notes: tuple[str, ...] = ()
+    """Why other workloads that were given or guessed did not count."""
     device: str = ""
     toolchain: str = ""
     resources: Resources | None = None

@@ -64,6 +64,7 @@ class Judge:
             "seeds": seeds,
             "workloads": prepared.workloads,
             "guessed_workloads": prepared.guessed,
+            "workload_notes": prepared.notes,
         }
         try:
             verdict, timing = trial.run()

@@ -208,6 +208,17 @@ def test_seeds_repeat_a_verdict(judge: Judge) -> None:
     assert judge.judge(prepared, wrong).seeds != first.seeds
 
 
+def test_a_workload_that_does_not_count_is_told(judge: Judge) -> None:
+    """Of two workloads the one that proves nothing is left out, and the record says why."""
+    capsule = slice_kernel(SAXPY, "saxpy")
+    nothing = _workload(_buffer("x"), _buffer("y"), A, _count(0))
+    prepared = judge.prepare(capsule, (nothing, SAXPY_WORKLOAD))
+    assert isinstance(prepared, Prepared)
+    judgement = judge.judge(prepared, capsule)
+    assert judgement.workloads == (SAXPY_WORKLOAD,)
+    assert judgement.workload_notes == ("the original writes nothing",)
+
+
 def test_accumulated_output_keeps_its_fill(verify: Verify) -> None:
     """A buffer that the kernel reads before it writes is not poisoned."""
     reference = """__global__ void tally(const int* key, int* bins, int n) {
