@@ -84,27 +84,14 @@ class Progress(Record, frozen=True, kw_only=True):
     """Kernels settled of each shard."""
 
 
-def dispatch(
-    settings: Settings,
-    options: DispatchOptions | None = None,
-    *,
-    on_progress: Callable[[Progress], None] = lambda _: None,
-    stop: threading.Event | None = None,
-) -> Progress:
-    """Every kernel is settled, given up, or beyond the limit; or `stop` was set.
+class Dispatcher:
+    """One dispatch. Making it reads the manifest's ids and the log, and sends nothing.
 
     Raises:
         ManifestError, LogError: the files can't be read.
         BrokerError: the broker's URL is of no kind that hipopt speaks.
         UsageError: no manifest or log is set, or a shard is chosen that does not exist.
     """
-    return Dispatcher(settings, options or DispatchOptions()).run(
-        on_progress, stop or threading.Event()
-    )
-
-
-class Dispatcher:
-    """One dispatch. Making it reads the manifest's ids and the log, and sends nothing."""
 
     def __init__(self, settings: Settings, options: DispatchOptions) -> None:
         if settings.manifest is None or settings.log is None:
@@ -138,7 +125,7 @@ class Dispatcher:
         self._looked: float | None = None
 
     def run(self, on_progress: Callable[[Progress], None], stop: threading.Event) -> Progress:
-        """See `dispatch`."""
+        """Every kernel is settled, given up, or beyond the limit; or `stop` was set."""
         self._write_plan()
         try:
             while not stop.is_set() and self.todo.unfinished:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,5 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
 
 def _closing(settings: Settings, total: int) -> str:
     assert settings.log is not None  # noqa: S101 (Run saw to it)
-    context = click.get_current_context()
-    words = shlex.join(["hipopt", "run", str(settings.manifest), "--log", str(settings.log)])
-    same = " (with the same options)" if context.params.get("replay") else ""
-    return summary_text(summarise(settings.log), total, settings.log, words + same)
+    again = shlex.join(["hipopt", *sys.argv[1:]])  # no option of this command holds a secret
+    return summary_text(summarise(settings.log), total, settings.log, again)

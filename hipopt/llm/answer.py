@@ -34,9 +34,7 @@ def read_answer(body: str) -> ModelReply | Unusable:
     message, usage = _mapping(choice.get("message")), _mapping(answer.get("usage"))
     return ModelReply(
         text=_text(message.get("content")) or _text(message.get("refusal")),
-        reasoning=_text(message.get("reasoning_content"))
-        or _text(message.get("reasoning"))
-        or None,
+        reasoning=_reasoning(message),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         cut_off=choice.get("finish_reason") == "length",
