@@ -73,6 +73,25 @@ class Fault(Record, frozen=True, kw_only=True):
     """One sentence, fit for a person and a model: which signal or deadline, which buffer."""
 
 
+Direction = Literal["forward", "reverse", "shuffled"]
+Rounding = Literal["nearest", "up", "down", "zero"]
+
+
+class Schedule(Record, frozen=True, kw_only=True):
+    """How the emulator runs what a GPU may run in any order. A GPU takes only the default."""
+
+    threads: Direction = "forward"
+    """Order of a block's waves and of the lanes in a wave."""
+    blocks: Direction = "forward"
+    seed: int = 0
+    """Of the shuffles."""
+    rounding: Rounding = "nearest"
+    """How floating-point results are rounded; the others show how far rounding carries."""
+
+
+FORWARD = Schedule()
+
+
 class Launched(Record, frozen=True, kw_only=True):
     """A launch that ended by itself."""
 
@@ -106,7 +125,7 @@ class Session(Protocol):
         fit the code object's parameters.
         """
 
-    def launch(self, timeout_s: float) -> Launched | Fault:
+    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
         """Put the loaded content back into every buffer, run the kernel once, time it alone."""
 
     def read(self) -> list[NDArray[Any]] | Fault:
@@ -132,3 +151,76 @@ class Device(Protocol):
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold one unit of the device alone: a GPU, or a core for the emulator; waits for it."""
+
+
+class Reach(Record, frozen=True, kw_only=True):
+    """How far a kernel went through one pointer, in bytes from the buffer's start.
+
+    (lowest byte, byte behind the highest); None: it never did.
+    """
+
+    read: tuple[int, int] | None
+    written: tuple[int, int] | None
+
+
+class Conflict(Record, frozen=True, kw_only=True):
+    """Two accesses to the same bytes, at least one a write, that nothing orders."""
+
+    reason: str
+    """One sentence: what, where (LDS or which argument and element), threads, blocks, lines."""
+    within_wave: bool
+    """True: both threads are lanes of one wave, so that lockstep may order them on hardware."""
+
+
+class Observation(Record, frozen=True, kw_only=True):
+    """What the microscope saw of one launch."""
+
+    reaches: tuple[Reach, ...]
+    """One for each pointer argument, in order."""
+    threads: int
+    busy_threads: int
+    """Threads that wrote to a buffer, or took part by an atomic operation."""
+    race: Conflict | None
+    """The first conflict between waves or blocks."""
+    lockstep: Conflict | None
+    """The first conflict within a wave."""
+
+
+class MicroscopeSession(Session, Protocol):
+    """A session of an instrumented kernel: every access to memory is looked at."""
+
+    def load(
+        self,
+        grid: tuple[int, int, int],
+        block: tuple[int, int, int],
+        lds_bytes: int,
+        args: Sequence[NDArray[Any] | Scalar],
+        room_bytes: int = 0,
+    ) -> Fault | None:
+        """As `Session.load`. Accesses up to `room_bytes` beyond a buffer's ends count as reach.
+
+        They read zeros, and what they write is lost; they are no faults.
+        """
+
+    def observe(self) -> Observation:
+        """What the last launch did; also of one that ended in a fault, as far as it came."""
+
+
+class Microscope(Protocol):
+    """A device that can also look into a kernel: the emulator, whatever runs the kernels."""
+
+    def compile(
+        self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
+    ) -> CodeObject | CompileFailure:
+        """As `Device.compile`, plain."""
+
+    def open(self, code: CodeObject) -> Session:
+        """As `Device.open`; launches take any schedule."""
+
+    def compile_instrumented(
+        self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
+    ) -> CodeObject | CompileFailure:
+        """Compiled with AddressSanitizer's and UndefinedBehaviorSanitizer's instrumentation."""
+
+    def open_instrumented(self, code: CodeObject) -> MicroscopeSession:
+        """A fresh child process that will run instrumented `code`."""

@@ -7,7 +7,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from hipopt.device.interface import Fault, Session
-from hipopt.records import Scalar, Workload
+from hipopt.judge.objection import Objection
+from hipopt.records import Scalar, Verdict, Workload
 
 Arrays = list[NDArray[Any]]
 
@@ -30,3 +31,17 @@ def launch_and_read(session: Session, timeout_s: float) -> Arrays | Fault:
     """What one more launch of what is loaded leaves in the buffers."""
     launched = session.launch(timeout_s)
     return launched if isinstance(launched, Fault) else session.read()
+
+
+def run_reference(
+    session: Session, workload: Workload, contents: Arrays, timeout_s: float
+) -> Arrays:
+    """What one launch of the reference leaves in the buffers.
+
+    Raises:
+        Objection: with `reference_error`.
+    """
+    result = run_once(session, workload, contents, timeout_s)
+    if isinstance(result, Fault):
+        raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {result.reason}")
+    return result

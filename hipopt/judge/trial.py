@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hipopt.device.interface import CodeObject, CompileFailure, Device, Fault, Session
-from hipopt.judge.compare import difference
-from hipopt.judge.execution import Arrays, launch_and_read, load, run_once
+from hipopt.judge.agreement import agree, mismatch
+from hipopt.judge.execution import launch_and_read, run_once, run_reference
+from hipopt.judge.measure import measure
 from hipopt.judge.objection import Objection, unless_fault, within
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualify import Qualified
-from hipopt.judge.statistics import decide
-from hipopt.judge.timing import Sampled, sample, summarise
-from hipopt.records import Mismatch, Resources, Timing, Verdict
+from hipopt.records import Resources, Timing, Verdict
 from hipopt.source.capsule import Capsule
 from hipopt.source.rules import check_rules
 
@@ -86,13 +85,15 @@ class Trial:
         """The reference's time of one launch, µs, if the candidate agrees with it on every seed."""
         for seed in self._check_seeds:
             before = qualified.contents(seed)
-            expected = self._expected(reference, qualified, before)
+            expected = run_reference(
+                reference, qualified.workload, before, self._options.launch_timeout_s
+            )
             actual = unless_fault(
                 run_once(candidate, qualified.workload, before, self._options.launch_timeout_s)
             )
-            self._compare(number, qualified, seed, before, expected, actual)
+            agree(number, qualified, seed, before, expected, actual)
         again = unless_fault(launch_and_read(candidate, self._options.launch_timeout_s))
-        if self._mismatch(number, qualified, self._check_seeds[-1], before, expected, again):
+        if mismatch(number, qualified, self._check_seeds[-1], before, expected, again):
             raise Objection(
                 Verdict.NONDETERMINISTIC,
                 "the same launch on the same data gave other results the second time",
@@ -100,81 +101,13 @@ class Trial:
         timed = reference.launch(self._options.launch_timeout_s)
         return 0.0 if isinstance(timed, Fault) else timed.time_us
 
-    def _expected(self, reference: Session, qualified: Qualified, before: Arrays) -> Arrays:
-        result = run_once(reference, qualified.workload, before, self._options.launch_timeout_s)
-        if isinstance(result, Fault):
-            raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {result.reason}")
-        return result
-
     def _time(self, number: int, codes: Codes) -> tuple[Verdict, Timing]:
-        """The verdict on a correct candidate, by its times on workload `number`.
-
-        A difference counts only if fresh processes show it again: where a process happens to lie in
-        memory can make all its launches faster or slower.
-        """
-        sampled = self._sample(number, codes)
-        verdict = decide(sampled.interval(), self._options.min_speedup)
-        if verdict in {Verdict.FASTER, Verdict.SLOWER}:
-            again = self._sample(number, codes)
-            sampled += again
-            if decide(again.interval(), self._options.min_speedup) is not verdict:
-                verdict = Verdict.INCONCLUSIVE
-        return verdict, summarise(sampled, number, emulated=self._device.describe().emulated)
-
-    def _sample(self, number: int, codes: Codes) -> Sampled:
-        """Both kernels timed in fresh sessions, on data of its own seed, checked throughout."""
-        qualified = self._prepared.qualified[number]
-        workload, seed = qualified.workload, self._timing_seed
-        before = qualified.contents(seed)
-        with (
-            self._stage("time"),
-            self._device.open(self._prepared.codes[workload.template]) as reference,
-            self._device.open(codes[workload.template]) as candidate,
-        ):
-            expected = self._expected(reference, qualified, before)
-            unless_fault(load(candidate, workload, before))
-
-            def inspect() -> None:
-                left = unless_fault(candidate.read())
-                self._compare(number, qualified, seed, before, expected, left)
-
-            options = self._options
-            return sample(
-                reference, candidate, options.launch_timeout_s, options.min_speedup, inspect
-            )
-
-    def _compare(
-        self, number: int, qualified: Qualified, seed: int, before: Arrays, expected: Arrays,
-        actual: Arrays,
-    ) -> None:  # fmt: skip
-        found = self._mismatch(number, qualified, seed, before, expected, actual)
-        if found:
-            raise Objection(Verdict.MISMATCH, found.describe(), mismatch=found)
-
-    def _mismatch(
-        self, number: int, qualified: Qualified, seed: int, before: Arrays, expected: Arrays,
-        actual: Arrays,
-    ) -> Mismatch | None:  # fmt: skip
-        rows = zip(
-            qualified.workload.buffers, qualified.outputs, before, expected, actual, strict=True
-        )
-        for buffer, output, was, want, got in rows:
-            found = difference(buffer.buffer, was, want, got, poisoned=output)
-            if found:
-                return Mismatch(
-                    workload=number,
-                    seed=seed,
-                    argument=buffer.name,
-                    wrong=found.wrong,
-                    length=buffer.length,
-                    first_index=found.first_index,
-                    expected=found.expected,
-                    actual=found.actual,
-                    max_abs_error=found.max_abs_error,
-                    rtol=found.tolerance.rtol,
-                    atol=found.tolerance.atol,
-                )
-        return None
+        template = self._prepared.qualified[number].workload.template
+        with self._stage("time"):
+            return measure(
+                self._device, self._options, self._prepared, codes[template], number,
+                self._timing_seed,
+            )  # fmt: skip
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

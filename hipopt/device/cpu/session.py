@@ -16,7 +16,7 @@ from hipopt.device.cpu.child import Babble, Child, Deadline, Died
 from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import SharedBuffers, area
 from hipopt.device.cpu.protocol import Message, Say
-from hipopt.device.interface import CodeObject, Fault, Launched
+from hipopt.device.interface import FORWARD, CodeObject, Fault, Launched, Schedule
 from hipopt.errors import DeviceError
 from hipopt.records import Scalar, Verdict
 
@@ -86,7 +86,7 @@ class CpuSession:
         done = self._guarded(lambda: self._load(request, buffers.fd), START_TIMEOUT_S)
         return done if isinstance(done, Fault) else None
 
-    def launch(self, timeout_s: float) -> Launched | Fault:
+    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:  # noqa: ARG002 (comes with the microscope)
         """Restore all buffers, run the kernel once and time it; see `interface.Session`."""
         if self._fault is not None:
             return self._fault
