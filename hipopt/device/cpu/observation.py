@@ -16,8 +16,8 @@ from hipopt.device.cpu.arguments import name_of
 from hipopt.device.cpu.compiler import LdsArray
 from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import Placement
-from hipopt.device.interface import Conflict, Parameter, Reach
 from hipopt.device.cpu.protocol import MAX_BUFFERS
+from hipopt.device.interface import Conflict, Parameter, Reach
 
 _HEADER = struct.Struct("<Q")
 _CONFLICT = struct.Struct("<IIqQIIQQIIQQ")
