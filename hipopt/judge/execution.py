@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
 
 from numpy.typing import NDArray
 
-from hipopt.device.interface import Fault, Session
+from hipopt.device.interface import FORWARD, CodeObject, Fault, Schedule, Session
 from hipopt.judge.objection import Objection
 from hipopt.records import Scalar, Verdict, Workload
 
 Arrays = list[NDArray[Any]]
+Opener = Callable[[CodeObject], Session]
 
 
 def load(session: Session, workload: Workload, contents: Arrays) -> Fault | None:
@@ -27,9 +30,11 @@ def run_once(
     return load(session, workload, contents) or launch_and_read(session, timeout_s)
 
 
-def launch_and_read(session: Session, timeout_s: float) -> Arrays | Fault:
+def launch_and_read(
+    session: Session, timeout_s: float, schedule: Schedule = FORWARD
+) -> Arrays | Fault:
     """What one more launch of what is loaded leaves in the buffers."""
-    launched = session.launch(timeout_s)
+    launched = session.launch(timeout_s, schedule)
     return launched if isinstance(launched, Fault) else session.read()
 
 
@@ -45,3 +50,52 @@ def run_reference(
     if isinstance(result, Fault):
         raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {result.reason}")
     return result
+
+
+class Runner:
+    """Runs one code object, in a fresh session after each fault. Use as a context manager."""
+
+    def __init__(self, opener: Opener, code: CodeObject, timeout_s: float) -> None:
+        self._open = opener
+        self._code = code
+        self._timeout_s = timeout_s
+        self._session: Session | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            self._session.__exit__(kind, error, tb)
+            self._session = None
+
+    @property
+    def session(self) -> Session:
+        """The session that the next launch uses."""
+        if self._session is None:
+            self._session = self._open(self._code).__enter__()
+        return self._session
+
+    def run(
+        self, workload: Workload, contents: Arrays, schedule: Schedule = FORWARD
+    ) -> Arrays | Fault:
+        """What one launch leaves in the buffers."""
+        fault = load(self.session, workload, contents)
+        return self._unless_dead(fault) if fault else self.again(schedule)
+
+    def again(self, schedule: Schedule = FORWARD) -> Arrays | Fault:
+        """What one more launch of what was loaded last leaves in the buffers.
+
+        Not after a fault, as nothing is loaded then.
+        """
+        return self._unless_dead(launch_and_read(self.session, self._timeout_s, schedule))
+
+    def _unless_dead(self, result: Arrays | Fault) -> Arrays | Fault:
+        if isinstance(result, Fault):
+            self.__exit__(None, None, None)
+        return result

@@ -1,185 +1,244 @@
-"""Whether a verdict on a workload would mean anything, and which buffers are outputs.
+"""Whether a verdict on a workload would mean anything.
 
-A workload counts only if the reference runs on it in bounds, repeats itself, and computes something
-that candidates which do nothing of the kind (leave everything as it was, write zeros or ones, copy
-an input) don't get right under the very comparison that candidates are judged by.
+A workload counts only if the reference runs on it in bounds, repeats itself in every order of
+threads, and computes something that every output depends on and that candidates which leave it
+undone (null candidates, see `nulls.py`) don't get right under the very comparison that candidates
+are judged by. The same is asked of each family of input data; a family that fails is left out.
+
+Everything here is drawn from fixed seeds, so that a verdict can be replayed: the reference is not
+hostile, and no candidate sees these data.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 
-from hipopt.device.interface import Fault, Session
-from hipopt.judge.compare import difference
-from hipopt.judge.execution import Arrays, launch_and_read, run_once
-from hipopt.records import RANDOM_FILLS, Buffer, Record, Workload
-from hipopt.workload.fill import POISONS, fill_workload, poisoned
+from hipopt.device.interface import Fault, Observation
+from hipopt.judge.agreement import Spreads, mismatch
+from hipopt.judge.bench import Bench
+from hipopt.judge.execution import Arrays
+from hipopt.judge.nulls import Null, curtailed, idle, unfinished
+from hipopt.judge.outputs import are_written, bits, find_outputs
+from hipopt.judge.qualified import Disqualified, Qualified
+from hipopt.judge.spread import ORDERS, spread_of
+from hipopt.judge.tolerance import Floats, is_lost
+from hipopt.records import FAMILIES, RANDOM_FILLS, Buffer, Family, Record, Verdict, Workload
+
+SEEDS = (2, 5)
+"""Of the data that workloads are qualified with: one for each poison."""
+MOST_LOST = 0.01
+"""Share of results that rounding may carry beyond every tolerance before a family is left out."""
 
 
-class Qualified(Record, frozen=True, kw_only=True):
-    """A workload on which verdicts mean something."""
+class Look(Record, frozen=True, kw_only=True):
+    """The reference seen on one family's data."""
 
-    workload: Workload
-    outputs: tuple[bool, ...]
-    """For each buffer: whether the reference writes it without reading what it held before, so
-    that it may be poisoned."""
+    before: Arrays
+    after: Arrays
+    spread: list[Floats] | None = None
+    """None: not known."""
+    any_order: bool = False
+    """Whether the order of threads moves results."""
+    lost: float = 0.0
+    """Share of results that rounding carries beyond every tolerance."""
 
-    def contents(self, seed: int) -> Arrays:
-        """What the buffers hold before a launch: the seed's fill, outputs poisoned."""
-        byte = POISONS[seed % len(POISONS)]
-        filled = fill_workload(self.workload, seed)
-        return [
-            poisoned(array, byte) if output else array
-            for array, output in zip(filled, self.outputs, strict=True)
-        ]
-
-
-class Disqualified(Record, frozen=True, kw_only=True):
-    """Why a workload does not count."""
-
-    reason: str
-    fault: Fault | None = None
-    """What the reference did wrong, where it did."""
+    def spreads(self) -> list[Floats] | None:
+        """As agreement asks for them."""
+        return self.spread
 
 
-def qualify(
-    session: Session, workload: Workload, const: Sequence[bool], seeds: tuple[int, int],
-    timeout_s: float,
-) -> Qualified | Disqualified:  # fmt: skip
-    """The workload with its outputs told apart, or why it doesn't count.
+def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualified | Disqualified:
+    """The workload with all that is known of the reference on it, or why it doesn't count.
 
     Args:
-        session: a session of the reference.
+        bench: runs the reference.
         workload: the launch to look at.
         const: for each buffer, whether the kernel takes it as a pointer to const.
-        seeds: two different seeds.
-        timeout_s: the longest launch.
     """
-    found = _find_outputs(session, workload, const, seeds[0], timeout_s)
-    if isinstance(found, Fault):
-        return Disqualified(reason=f"the original fails on it: {found.reason}", fault=found)
-    qualified = Qualified(workload=workload, outputs=found)
-    results = []
-    for seed in seeds:
-        before = qualified.contents(seed)
-        first = run_once(session, workload, before, timeout_s)
-        again = first if isinstance(first, Fault) else launch_and_read(session, timeout_s)
-        if isinstance(first, Fault) or isinstance(again, Fault):
-            fault = first if isinstance(first, Fault) else again
-            assert isinstance(fault, Fault)  # noqa: S101 (narrows the type)
-            return Disqualified(reason=f"the original fails on it: {fault.reason}", fault=fault)
-        objection = _objection(qualified, before, first, again)
-        if objection:
-            return Disqualified(reason=objection)
-        results.append(first)
-    if _draws(workload) and _all_agree(qualified, *results):
-        return Disqualified(reason="the outputs don't depend on the inputs")
-    return qualified
-
-
-def _find_outputs(
-    session: Session, workload: Workload, const: Sequence[bool], seed: int, timeout_s: float
-) -> tuple[bool, ...] | Fault:
-    """Which buffers the reference writes without reading what they held.
-
-    Poison is put into the writable buffers, all at once and, if that changes the results, into one
-    at a time: a buffer is an output if nothing but poison itself comes out otherwise.
-    """
-    filled = fill_workload(workload, seed)
-    plain = run_once(session, workload, filled, timeout_s)
-    if isinstance(plain, Fault):
-        return plain
-    writable = [not fixed for fixed in const]
-    singles = ([i == j for j in range(len(const))] for i, free in enumerate(writable) if free)
-    outputs = [False] * len(const)
-    for trial in (writable, *singles):
-        unread = _reads_no_poison(session, workload, filled, plain, trial, timeout_s)
-        outputs = [a or (b and unread) for a, b in zip(outputs, trial, strict=True)]
-        if unread and trial is writable:
-            break
-    return tuple(
-        output and not np.array_equal(_bits(before), _bits(after))
-        for output, before, after in zip(outputs, filled, plain, strict=True)
+    outputs = find_outputs(bench.device, workload, const, SEEDS[0])
+    if isinstance(outputs, Fault):
+        return _fails(outputs)
+    qualified = _observed(bench, Qualified(workload=workload, outputs=outputs))
+    if isinstance(qualified, Disqualified):
+        return qualified
+    looks: dict[Family, Look] = {}
+    notes = list(qualified.notes)
+    for family in FAMILIES if _draws(workload) else FAMILIES[:1]:
+        look = _look(bench, qualified, family)
+        objection = look if isinstance(look, str) else _objection(qualified, look)
+        if objection is None and not isinstance(look, str):
+            looks[family] = look
+            continue
+        if family == "ordinary":
+            return Disqualified(reason=objection or "")
+        notes.append(f"no {family} data: {objection}")
+    objection = _other_data(bench, qualified, looks["ordinary"]) or _passing(
+        bench, qualified, looks
+    )
+    if objection:
+        return Disqualified(reason=objection)
+    measured = looks["ordinary"].spread is not None
+    if looks["ordinary"].lost > MOST_LOST:
+        notes.append("the original's own rounding error exceeds the widest tolerance")
+    return msgspec.structs.replace(
+        qualified,
+        families=tuple(looks),
+        notes=tuple(notes),
+        measured=measured,
+        screened=measured,
+        any_order=any(look.any_order for look in looks.values()),
     )
 
 
-def _reads_no_poison(
-    session: Session, workload: Workload, filled: Arrays, plain: Arrays, trial: list[bool],
-    timeout_s: float,
-) -> bool:  # fmt: skip
-    before = [
-        poisoned(array, POISONS[0]) if poison else array
-        for array, poison in zip(filled, trial, strict=True)
-    ]
-    after = run_once(session, workload, before, timeout_s)
-    if isinstance(after, Fault):
-        return False
-    return all(
-        bool(np.all((_bits(p) == _bits(a)) | ((_bits(a) == _bits(b)) & (_bits(p) == _bits(f)))))
-        for f, b, p, a in zip(filled, before, plain, after, strict=True)
+def _fails(fault: Fault) -> Disqualified:
+    return Disqualified(
+        reason=f"the original fails on it: {fault.reason}",
+        by_fault=fault.verdict is not Verdict.REJECTED,
     )
 
 
-def _bits(array: np.ndarray) -> np.ndarray:
-    return array.view(np.dtype(f"u{array.dtype.itemsize}"))
+def _observed(bench: Bench, qualified: Qualified) -> Qualified | Disqualified:
+    """The workload with what the reference shows in the instrumented build."""
+    before = qualified.contents_of("ordinary", SEEDS[0])
+    seen = bench.observe(qualified.workload, before)
+    if seen is None:
+        return qualified
+    if isinstance(seen, Observation):
+        return msgspec.structs.replace(qualified, instrumented=True, races=seen.race is not None)
+    if seen.verdict is Verdict.OUT_OF_BOUNDS:
+        return _fails(seen)
+    note = f"candidates are not run instrumented, as the original fails then: {seen.reason}"
+    return msgspec.structs.replace(qualified, notes=(note,))
 
 
-def _objection(qualified: Qualified, before: Arrays, first: Arrays, again: Arrays) -> str | None:
-    if not _agree(qualified, before, first, again):
+def _look(bench: Bench, qualified: Qualified, family: Family) -> Look | str:
+    """The reference on one family's data, or why the family doesn't count."""
+    workload, before = qualified.workload, qualified.contents_of(family, SEEDS[0])
+    after = bench.device.run(workload, before)
+    again = after if isinstance(after, Fault) else bench.device.again()
+    if isinstance(after, Fault) or isinstance(again, Fault):
+        return f"the original fails on it: {(after if isinstance(after, Fault) else again).reason}"  # type: ignore[union-attr]
+    if not _agree(qualified, before, after, again):
         return "the original's results differ from run to run"
-    if all(np.array_equal(_bits(b), _bits(f)) for b, f in zip(before, first, strict=True)):
+    if not any(are_written(before, after)):
         return "the original writes nothing"
-    for name, null in _null_results(before, first):
-        if _agree(qualified, before, first, null):
+    if _mostly_not_finite(before, after):
+        return "most of what the original writes is NaN or infinite"
+    look = Look(before=before, after=after)
+    return look if bench.microscope is None else _closer(bench, qualified, family, look)
+
+
+def _closer(bench: Bench, qualified: Qualified, family: Family, look: Look) -> Look | str:
+    """The look, with what a microscope shows of rounding and of orders of threads."""
+    runner, workload, before = bench.microscope, qualified.workload, look.before
+    assert runner is not None  # noqa: S101 (narrows the type)
+    here = runner.run(workload, before)
+    if isinstance(here, Fault) or not _agree(qualified, before, look.after, here):
+        return look
+    any_order = False
+    for order in ORDERS:
+        moved = runner.again(order)
+        if isinstance(moved, Fault):
+            return f"with its threads in another order the original fails: {moved.reason}"
+        if not _agree(qualified, before, here, moved):
+            return _order_objection(bench)
+        any_order |= any(are_written(here, moved))
+    spread = spread_of(runner, workload, before, in_any_order=any_order)
+    if isinstance(spread, Fault):
+        return look
+    lost = _lost(qualified, look, spread)
+    if family != "ordinary" and lost > MOST_LOST:
+        return "the original's own rounding error exceeds the widest tolerance"
+    return msgspec.structs.replace(look, spread=spread, any_order=any_order, lost=lost)
+
+
+def _order_objection(bench: Bench) -> str:
+    seen = bench.seen
+    if seen is not None and seen.lockstep is not None and seen.race is None:
+        return (
+            "the original relies on lockstep, which an emulator does not offer: "
+            f"{seen.lockstep.reason}"
+        )
+    race = f": {seen.race.reason}" if seen is not None and seen.race is not None else ""
+    return f"the original's results depend on the order of its threads{race}"
+
+
+def _objection(qualified: Qualified, look: Look) -> str | None:
+    for name, null in idle(look.before, look.after):
+        if _agree(qualified, look.before, look.after, null, look.spreads):
             return f"a kernel that {name} would pass"
     return None
 
 
-def _agree(qualified: Qualified, before: Arrays, expected: Arrays, actual: Arrays) -> bool:
-    return all(
-        difference(buffer.buffer, b, e, a, poisoned=output) is None
-        for buffer, output, b, e, a in zip(
-            qualified.workload.buffers, qualified.outputs, before, expected, actual, strict=True
-        )
-    )
+def _other_data(bench: Bench, qualified: Qualified, look: Look) -> str | None:
+    """The objection that an output does not depend on the inputs."""
+    if not _draws(qualified.workload):
+        return None
+    other = bench.device.run(qualified.workload, qualified.contents_of("ordinary", SEEDS[1]))
+    if isinstance(other, Fault):
+        return f"the original fails on it: {other.reason}"
+    for buffer, output, a, b in zip(
+        qualified.workload.buffers, qualified.outputs, look.after, other, strict=True
+    ):
+        if output and np.array_equal(bits(a), bits(b)):
+            return f"the output '{buffer.name}' doesn't depend on the inputs"
+    return None
 
 
-def _null_results(before: Arrays, after: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """What candidates that compute nothing would leave behind, each with its name."""
-    written = [not np.array_equal(_bits(b), _bits(a)) for b, a in zip(before, after, strict=True)]
-
-    def replaced(values: Arrays) -> Arrays:
-        rows = zip(written, values, before, strict=True)
-        return [value if was_written else kept for was_written, value, kept in rows]
-
-    yield "does nothing", before
-    yield "writes zeros", replaced([np.zeros_like(a) for a in after])
-    yield "writes ones", replaced([np.ones_like(a) for a in after])
-    for source in before:
-        if any(
-            w and source.dtype == a.dtype and source.size >= a.size
-            for w, a in zip(written, after, strict=True)
-        ):
-            yield "copies an input", replaced([_copied(source, a) for a in after])
+def _passing(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> str | None:
+    """The objection that a candidate which stops early would pass on all families."""
+    passing: set[str] | None = None
+    for look in looks.values():
+        here = {
+            name
+            for name, null in _curtailed(bench, qualified, look)
+            if any(are_written(look.after, null))
+            and _agree(qualified, look.before, look.after, null, look.spreads)
+        }
+        passing = here if passing is None else passing & here
+        if not passing:
+            return None
+    return f"a kernel that {min(passing or {''})} would pass"
 
 
-def _copied(source: np.ndarray, like: np.ndarray) -> np.ndarray:
-    fits = source.dtype == like.dtype and source.size >= like.size
-    return source[: like.size] if fits else like
+def _curtailed(bench: Bench, qualified: Qualified, look: Look) -> Iterator[Null]:
+    yield from unfinished(qualified.workload, look.before, look.after)
+    if bench.microscope is not None and look.spread is not None:
+        yield from curtailed(bench.microscope, qualified.workload, look.before)
+
+
+def _agree(
+    qualified: Qualified, before: Arrays, expected: Arrays, actual: Arrays,
+    spreads: Spreads | None = None,
+) -> bool:  # fmt: skip
+    return mismatch(0, qualified, 0, before, expected, actual, spreads) is None
+
+
+def _mostly_not_finite(before: Arrays, after: Arrays) -> bool:
+    written = finite = 0
+    for was, left in zip(before, after, strict=True):
+        if left.dtype.kind not in "iub":
+            changed = left[bits(was) != bits(left)].astype(np.float64)
+            written += changed.size
+            finite += int(np.isfinite(changed).sum())
+    return written > 2 * finite
+
+
+def _lost(qualified: Qualified, look: Look, spread: list[Floats]) -> float:
+    """The largest share, over the buffers, of results beyond every tolerance."""
+    shares = [0.0]
+    rows = zip(qualified.workload.buffers, look.before, look.after, spread, strict=True)
+    for buffer, was, left, moved in rows:
+        changed = bits(was) != bits(left)
+        if left.dtype.kind not in "iub" and changed.any():
+            results = left[changed].astype(np.float64)
+            shares.append(float(is_lost(buffer.buffer, results, moved[changed]).mean()))
+    return max(shares)
 
 
 def _draws(workload: Workload) -> bool:
     """Whether a seed changes anything that the reference might read."""
     return any(isinstance(a, Buffer) and a.fill in RANDOM_FILLS for a in workload.args)
-
-
-def _all_agree(qualified: Qualified, first: Arrays, second: Arrays) -> bool:
-    """Whether two seeds led to the same outputs."""
-    changed = [
-        np.array_equal(_bits(a), _bits(b))
-        for a, b, output in zip(first, second, qualified.outputs, strict=True)
-        if output
-    ]
-    return bool(changed) and all(changed)
