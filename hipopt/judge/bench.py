@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from hipopt.device.interface import CodeObject, Device, Fault, Microscope, Observation
+from hipopt.judge.build import Builds, is_own
 from hipopt.judge.execution import Arrays, Runner, load
 from hipopt.records import Workload
 
@@ -49,15 +50,17 @@ class Bench:
 
 @contextmanager
 def open_bench(
-    device: Device, code: CodeObject, microscope: Microscope | None, plain: CodeObject | None,
-    instrumented: CodeObject | None, timeout_s: float,
+    device: Device, microscope: Microscope | None, builds: Builds, template: tuple[str, ...],
+    timeout_s: float,
 ) -> Iterator[Bench]:  # fmt: skip
-    """A bench for one code object; `plain` and `instrumented` are the microscope's builds of it."""
+    """A bench for the reference with these template arguments."""
     with ExitStack() as stack:
-        runner = stack.enter_context(Runner(device.open, code, timeout_s))
+        runner = stack.enter_context(Runner(device.open, builds.device[template], timeout_s))
         looker: Runner | None = None
+        plain = builds.plain.get(template)
         if microscope is not None and plain is not None:
             looker = runner
-            if microscope is not device:
+            if not is_own(microscope, device):
                 looker = stack.enter_context(Runner(microscope.open, plain, timeout_s))
+        instrumented = builds.instrumented.get(template)
         yield Bench(runner, looker, instrumented, microscope, timeout_s)

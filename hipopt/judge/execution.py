@@ -16,11 +16,15 @@ Arrays = list[NDArray[Any]]
 Opener = Callable[[CodeObject], Session]
 
 
-def load(session: Session, workload: Workload, contents: Arrays) -> Fault | None:
+def load(
+    session: Session, workload: Workload, contents: Arrays, *, keep_addresses: bool = False
+) -> Fault | None:
     """Lay out the workload in the session with `contents`, one array for each buffer in order."""
     remaining = iter(contents)
     args = [a if isinstance(a, Scalar) else next(remaining) for a in workload.args]
-    return session.load(workload.grid, workload.block, workload.lds_bytes, args)
+    return session.load(
+        workload.grid, workload.block, workload.lds_bytes, args, keep_addresses=keep_addresses
+    )
 
 
 def run_once(
@@ -30,11 +34,9 @@ def run_once(
     return load(session, workload, contents) or launch_and_read(session, timeout_s)
 
 
-def launch_and_read(
-    session: Session, timeout_s: float, schedule: Schedule = FORWARD
-) -> Arrays | Fault:
+def launch_and_read(session: Session, timeout_s: float) -> Arrays | Fault:
     """What one more launch of what is loaded leaves in the buffers."""
-    launched = session.launch(timeout_s, schedule)
+    launched = session.launch(timeout_s)
     return launched if isinstance(launched, Fault) else session.read()
 
 
@@ -60,6 +62,8 @@ class Runner:
         self._code = code
         self._timeout_s = timeout_s
         self._session: Session | None = None
+        self.time_us = 0.0
+        """Of the last launch."""
 
     def __enter__(self) -> Self:
         return self
@@ -82,10 +86,15 @@ class Runner:
         return self._session
 
     def run(
-        self, workload: Workload, contents: Arrays, schedule: Schedule = FORWARD
-    ) -> Arrays | Fault:
-        """What one launch leaves in the buffers."""
-        fault = load(self.session, workload, contents)
+        self, workload: Workload, contents: Arrays, schedule: Schedule = FORWARD, *,
+        keep_addresses: bool = False,
+    ) -> Arrays | Fault:  # fmt: skip
+        """What one launch leaves in the buffers.
+
+        They lie where the last launch's lay if `keep_addresses` says so and sizes and session are
+        the same.
+        """
+        fault = load(self.session, workload, contents, keep_addresses=keep_addresses)
         return self._unless_dead(fault) if fault else self.again(schedule)
 
     def again(self, schedule: Schedule = FORWARD) -> Arrays | Fault:
@@ -93,7 +102,11 @@ class Runner:
 
         Not after a fault, as nothing is loaded then.
         """
-        return self._unless_dead(launch_and_read(self.session, self._timeout_s, schedule))
+        launched = self.session.launch(self._timeout_s, schedule)
+        if isinstance(launched, Fault):
+            return self._unless_dead(launched)
+        self.time_us = launched.time_us
+        return self._unless_dead(self.session.read())
 
     def _unless_dead(self, result: Arrays | Fault) -> Arrays | Fault:
         if isinstance(result, Fault):

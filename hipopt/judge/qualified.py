@@ -31,6 +31,11 @@ class Qualified(Record, frozen=True, kw_only=True):
     races: bool = False
     """Whether the reference itself shows a race, so that a candidate may."""
 
+    launch_us: float = 0.0
+    """Time of one launch of the reference."""
+    instrumented_s: float = 0.0
+    """Wall seconds that a look at the instrumented reference took."""
+
     def family(self, seed: int) -> Family:
         """The family that a seed's data come from: its own, if that one counts here."""
         family = family_of(seed)

@@ -11,6 +11,7 @@ hostile, and no candidate sees these data.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -61,7 +62,8 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
     outputs = find_outputs(bench.device, workload, const, SEEDS[0])
     if isinstance(outputs, Fault):
         return _fails(outputs)
-    qualified = _observed(bench, Qualified(workload=workload, outputs=outputs))
+    launch_us = bench.device.time_us
+    qualified = _observed(bench, Qualified(workload=workload, outputs=outputs, launch_us=launch_us))
     if isinstance(qualified, Disqualified):
         return qualified
     looks: dict[Family, Look] = {}
@@ -103,11 +105,17 @@ def _fails(fault: Fault) -> Disqualified:
 def _observed(bench: Bench, qualified: Qualified) -> Qualified | Disqualified:
     """The workload with what the reference shows in the instrumented build."""
     before = qualified.contents_of("ordinary", SEEDS[0])
+    started_s = time.monotonic()
     seen = bench.observe(qualified.workload, before)
     if seen is None:
         return qualified
     if isinstance(seen, Observation):
-        return msgspec.structs.replace(qualified, instrumented=True, races=seen.race is not None)
+        return msgspec.structs.replace(
+            qualified,
+            instrumented=True,
+            races=seen.race is not None,
+            instrumented_s=time.monotonic() - started_s,
+        )
     if seen.verdict is Verdict.OUT_OF_BOUNDS:
         return _fails(seen)
     note = f"candidates are not run instrumented, as the original fails then: {seen.reason}"

@@ -70,7 +70,7 @@ class Range(NamedTuple):
 def draw(length: int, span: Range, rng: _Rng, family: Family) -> NDArray[Any]:
     """`length` values of the range, drawn as the family says."""
     if span.dtype.kind == "b":
-        return rng.random(length) < _DENSITY[family]
+        return _true(length, rng, family)
     drawers: dict[Family, Callable[[int, Range, _Rng], NDArray[Any]]] = {
         "ordinary": _even,
         "wide": _wide_integers if span.is_integer else _wide,
@@ -83,7 +83,7 @@ def draw(length: int, span: Range, rng: _Rng, family: Family) -> NDArray[Any]:
 def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
     """Mean 0 and deviation 1; integers are spread over +-100, unsigned ones over 0 to 100."""
     if dtype.kind == "b":
-        return rng.random(length) < _DENSITY[family]
+        return _true(length, rng, family)
     if dtype.kind in "iu":
         return _normal_integers(length, dtype, rng, family)
     match family:
@@ -98,6 +98,10 @@ def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) ->
             values = rng.standard_normal(length)
             palette = np.array([0.0, -0.0, 1.0, -1.0, 4.0, -4.0, *rng.standard_normal(2)])
             return _sprinkled(values, palette, rng).astype(dtype)
+
+
+def _true(length: int, rng: _Rng, family: Family) -> NDArray[Any]:
+    return rng.random(length) < _DENSITY[family]
 
 
 def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
