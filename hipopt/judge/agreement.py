@@ -10,10 +10,10 @@ from hipopt.judge.compare import difference
 from hipopt.judge.execution import Arrays
 from hipopt.judge.objection import Objection
 from hipopt.judge.qualified import Qualified
-from hipopt.judge.tolerance import Floats
+from hipopt.judge.tolerance import Spread
 from hipopt.records import Mismatch, Verdict
 
-Spreads = Callable[[], list[Floats] | None]
+Spreads = Callable[[], list[Spread] | None]
 """How far rounding moves the reference's results, for each buffer; None: it can't be told."""
 
 
@@ -42,7 +42,15 @@ def mismatch(
     rows = zip(qualified.workload.buffers, qualified.outputs, before, expected, actual, strict=True)
     for index, (buffer, output, was, want, got) in enumerate(rows):
         spread = partial(_one, spreads, index) if spreads else None
-        found = difference(buffer.buffer, was, want, got, poisoned=output, spread=spread)
+        found = difference(
+            buffer.buffer,
+            was,
+            want,
+            got,
+            poisoned=output,
+            spread=spread,
+            scale=qualified.scale(seed, index),
+        )
         if found:
             return Mismatch(
                 workload=number,
@@ -63,6 +71,6 @@ def mismatch(
     return None
 
 
-def _one(spreads: Spreads, index: int) -> Floats | None:
+def _one(spreads: Spreads, index: int) -> Spread | None:
     known = spreads()
     return None if known is None else known[index]

@@ -11,11 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hipopt.judge.tolerance import Floats, from_spread, is_whole, least, limits_of, widest
+from hipopt.judge.tolerance import (
+    Floats,
+    Spread,
+    from_spread,
+    is_whole,
+    least,
+    limits_of,
+    root_mean_square,
+    widest,
+)
 from hipopt.records import DType, Record
 
-SpreadSource = Callable[[], Floats | None]
-"""How far rounding moves each element of one buffer of the reference; None: it can't be told.
+SpreadSource = Callable[[], Spread | None]
+"""How far the elements of one buffer of the reference move; None: it can't be told.
 Asked only where it decides: it costs launches."""
 
 
@@ -44,6 +53,7 @@ def difference(
     *,
     poisoned: bool,
     spread: SpreadSource | None = None,
+    scale: float = 0.0,
 ) -> Difference | None:
     """How `actual` differs from `expected`; None: it doesn't.
 
@@ -51,7 +61,7 @@ def difference(
     not have written (all of a buffer that it left as it was; in a `poisoned` buffer those that
     still hold poison) agree bit for bit. All others agree within the tolerance that the reference's
     `spread` gives, or within the type's widest where that is not known; NaN and infinities agree in
-    place and sign.
+    place and sign. `scale` is what the results' root mean square usually is.
     """
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
         raise ValueError(f"{actual.shape} {actual.dtype} is not {expected.shape} {expected.dtype}")
@@ -65,27 +75,30 @@ def difference(
         wrong = ~same
     else:
         judged = ~exact
-        allowed[judged] = _allowed(dtype, expected, actual, judged, spread)
+        allowed[judged] = _allowed(dtype, expected[judged], actual[judged], spread, judged, scale)
         wrong = np.where(exact, ~same, ~_close(_wide(expected), _wide(actual), allowed))
     if not wrong.any():
         return None
-    return _describe(dtype, wrong, expected, actual, allowed)
+    usual = max(scale, root_mean_square(_wide(expected[~exact])))
+    return _describe(dtype, wrong, expected, actual, allowed, usual)
 
 
 def _allowed(
-    dtype: DType, expected: NDArray[Any], actual: NDArray[Any], judged: NDArray[np.bool_],
-    spread: SpreadSource | None,
+    dtype: DType, expected: NDArray[Any], actual: NDArray[Any], spread: SpreadSource | None,
+    judged: NDArray[np.bool_], scale: float,
 ) -> Floats:  # fmt: skip
     """The tolerances of the elements that are judged by one."""
-    want, got = _wide(expected[judged]), _wide(actual[judged])
+    want, got = _wide(expected), _wide(actual)
     if spread is None:
-        return widest(dtype, want)
-    granted = least(dtype, want)
+        return widest(dtype, want, scale)
+    granted = least(dtype, want, scale)
     may_be_exact = bool(is_whole(want).all())
     if not may_be_exact and _close(want, got, granted).all():
         return granted
     known = spread()
-    return widest(dtype, want) if known is None else from_spread(dtype, want, known[judged])
+    if known is None:
+        return widest(dtype, want, scale)
+    return from_spread(dtype, want, known.of(judged), scale)
 
 
 def _same_bits(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
@@ -110,22 +123,21 @@ def _close(expected: Floats, actual: Floats, allowed: Floats) -> NDArray[np.bool
 
 def _describe(
     dtype: DType, wrong: NDArray[np.bool_], expected: NDArray[Any], actual: NDArray[Any],
-    allowed: Floats,
+    allowed: Floats, scale: float,
 ) -> Difference:  # fmt: skip
     first = int(np.argmax(wrong))
     with np.errstate(invalid="ignore", over="ignore"):
         gaps = np.abs(_wide(actual[wrong]) - _wide(expected[wrong]))
     finite = gaps[np.isfinite(gaps)]
     limits = limits_of(dtype)
-    finite_expected = _wide(expected)[np.isfinite(_wide(expected))]
-    rms = float(np.max(np.abs(finite_expected))) if finite_expected.size else 0.0
+    here = float(allowed[first])
     return Difference(
         wrong=int(wrong.sum()),
         first_index=first,
         expected=str(expected[first]),
         actual=str(actual[first]),
         max_abs_error=float(finite.max()) if finite.size else None,
-        tolerance=float(allowed[first]) if np.isfinite(allowed[first]) else 0.0,
+        tolerance=here if np.isfinite(here) else 0.0,
         rtol=limits.widest_rtol,
-        atol=limits.widest_atol * rms,
+        atol=limits.widest_atol * scale,
     )

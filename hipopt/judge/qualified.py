@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hipopt.judge.execution import Arrays
 from hipopt.records import FAMILIES, Family, Record, Workload
 from hipopt.workload.fill import family_of, fill_workload, poison_of, poisoned
@@ -18,6 +20,9 @@ class Qualified(Record, frozen=True, kw_only=True):
     """Families of input data on which verdicts mean something; `ordinary` is always among them."""
     notes: tuple[str, ...] = ()
     """Why other families don't count, and what can't be looked at."""
+    scales: dict[Family, tuple[float, ...]] = msgspec.field(default_factory=dict)
+    """By family, for each buffer: the root mean square of what the reference leaves there, 0 where
+    it writes nothing."""
     measured: bool = False
     """Whether a microscope can tell how far the reference's rounding carries."""
     any_order: bool = False
@@ -40,6 +45,11 @@ class Qualified(Record, frozen=True, kw_only=True):
         """The family that a seed's data come from: its own, if that one counts here."""
         family = family_of(seed)
         return family if family in self.families else "ordinary"
+
+    def scale(self, seed: int, index: int) -> float:
+        """The root mean square that buffer `index` usually has; 0: not known."""
+        scales = self.scales.get(self.family(seed))
+        return scales[index] if scales else 0.0
 
     def contents(self, seed: int) -> Arrays:
         """What the buffers hold before a launch: the seed's fill, outputs poisoned."""

@@ -25,13 +25,14 @@ from hipopt.judge.nulls import Null, curtailed, idle, unfinished
 from hipopt.judge.outputs import are_written, bits, find_outputs
 from hipopt.judge.qualified import Disqualified, Qualified
 from hipopt.judge.spread import ORDERS, spread_of
-from hipopt.judge.tolerance import Floats, is_lost
+from hipopt.judge.tolerance import Spread, is_lost, root_mean_square
 from hipopt.records import FAMILIES, RANDOM_FILLS, Buffer, Family, Record, Verdict, Workload
 
 SEEDS = (2, 5)
 """Of the data that workloads are qualified with: one for each poison."""
-MOST_LOST = 0.01
-"""Share of results that rounding may carry beyond every tolerance before a family is left out."""
+MOST_LOST = 0.05
+"""Share of results that may be wrong where the reference rounds otherwise; beyond it a family is
+left out."""
 
 
 class Look(Record, frozen=True, kw_only=True):
@@ -39,14 +40,14 @@ class Look(Record, frozen=True, kw_only=True):
 
     before: Arrays
     after: Arrays
-    spread: list[Floats] | None = None
+    spread: list[Spread] | None = None
     """None: not known."""
     any_order: bool = False
     """Whether the order of threads moves results."""
     lost: float = 0.0
-    """Share of results that rounding carries beyond every tolerance."""
+    """Share of results that would be wrong if the reference rounded otherwise."""
 
-    def spreads(self) -> list[Floats] | None:
+    def spreads(self) -> list[Spread] | None:
         """As agreement asks for them."""
         return self.spread
 
@@ -88,6 +89,7 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
     return msgspec.structs.replace(
         qualified,
         families=tuple(looks),
+        scales={family: _scales(look) for family, look in looks.items()},
         notes=tuple(notes),
         measured=measured,
         screened=measured,
@@ -235,7 +237,7 @@ def _mostly_not_finite(before: Arrays, after: Arrays) -> bool:
     return written > 2 * finite
 
 
-def _lost(qualified: Qualified, look: Look, spread: list[Floats]) -> float:
+def _lost(qualified: Qualified, look: Look, spread: list[Spread]) -> float:
     """The largest share, over the buffers, of results beyond every tolerance."""
     shares = [0.0]
     rows = zip(qualified.workload.buffers, look.before, look.after, spread, strict=True)
@@ -243,8 +245,18 @@ def _lost(qualified: Qualified, look: Look, spread: list[Floats]) -> float:
         changed = bits(was) != bits(left)
         if left.dtype.kind not in "iub" and changed.any():
             results = left[changed].astype(np.float64)
-            shares.append(float(is_lost(buffer.buffer, results, moved[changed]).mean()))
+            scale = root_mean_square(results)
+            lost = is_lost(buffer.buffer, results, moved.of(changed), scale)
+            shares.append(float(lost.mean()))
     return max(shares)
+
+
+def _scales(look: Look) -> tuple[float, ...]:
+    """For each buffer the root mean square of what was written."""
+    return tuple(
+        root_mean_square(left[bits(was) != bits(left)].astype(np.float64))
+        for was, left in zip(look.before, look.after, strict=True)
+    )
 
 
 def _draws(workload: Workload) -> bool:

@@ -13,7 +13,7 @@ from hipopt.judge.execution import Arrays, Opener, Runner
 from hipopt.judge.objection import Objection
 from hipopt.judge.options import Codes, Prepared
 from hipopt.judge.spread import spread_of
-from hipopt.judge.tolerance import Floats
+from hipopt.judge.tolerance import Spread
 from hipopt.records import Verdict
 
 KEPT_BYTES = 1 << 30
@@ -34,7 +34,7 @@ class References:
         self._prepared = prepared
         self._runners = {t: Runner(opener, code, timeout_s) for t, code in codes.items()}
         self._expected: dict[tuple[int, int], Arrays] = {}
-        self._spread: dict[tuple[int, int], list[Floats] | None] = {}
+        self._spread: dict[tuple[int, int], list[Spread] | None] = {}
         self._room = KEPT_BYTES
 
     def __enter__(self) -> Self:
@@ -72,7 +72,7 @@ class References:
         """How far rounding moves that, found when it is first asked for."""
         return partial(self._spread_of, number, seed)
 
-    def _spread_of(self, number: int, seed: int) -> list[Floats] | None:
+    def _spread_of(self, number: int, seed: int) -> list[Spread] | None:
         key = (number, seed)
         if key not in self._spread:
             qualified = self._prepared.qualified[number]

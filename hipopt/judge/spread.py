@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.device.interface import Fault, Rounding, Schedule
 from hipopt.judge.execution import Arrays, Runner
-from hipopt.judge.tolerance import Floats
+from hipopt.judge.tolerance import Floats, Spread
 from hipopt.records import Workload
 
 ROUNDINGS: tuple[Rounding, ...] = ("up", "down", "zero")
@@ -27,8 +28,8 @@ ORDERS = (REVERSE, shuffled(1))
 
 def spread_of(
     runner: Runner, workload: Workload, before: Arrays, *, in_any_order: bool
-) -> list[Floats] | Fault:
-    """For each buffer how far its elements move at most; of the same shapes, in float64.
+) -> list[Spread] | Fault:
+    """For each buffer how far its elements move at most.
 
     Args:
         runner: runs the reference on a microscope.
@@ -39,14 +40,24 @@ def spread_of(
     nearest = runner.run(workload, before)
     if isinstance(nearest, Fault):
         return nearest
-    spread = [np.zeros(array.shape) for array in nearest]
-    schedules = [Schedule(rounding=rounding) for rounding in ROUNDINGS]
-    for schedule in (*schedules, *(ORDERS if in_any_order else ())):
-        moved = runner.again(schedule)
-        if isinstance(moved, Fault):
-            return moved
-        spread = [np.maximum(s, _gap(n, m)) for s, n, m in zip(spread, nearest, moved, strict=True)]
-    return spread
+    rounding = _moved(runner, nearest, [Schedule(rounding=mode) for mode in ROUNDINGS])
+    order = _moved(runner, nearest, ORDERS if in_any_order else ())
+    if isinstance(rounding, Fault) or isinstance(order, Fault):
+        return rounding if isinstance(rounding, Fault) else cast(Fault, order)
+    return [Spread(*pair) for pair in zip(rounding, order, strict=True)]
+
+
+def _moved(runner: Runner, nearest: Arrays, schedules: Sequence[Schedule]) -> list[Floats] | Fault:
+    """How far each element is from `nearest` at most under these schedules."""
+    furthest: list[Floats] = [np.zeros(array.shape) for array in nearest]
+    for schedule in schedules:
+        left = runner.again(schedule)
+        if isinstance(left, Fault):
+            return left
+        furthest = [
+            np.maximum(f, _gap(n, m)) for f, n, m in zip(furthest, nearest, left, strict=True)
+        ]
+    return furthest
 
 
 def _gap(nearest: NDArray[Any], moved: NDArray[Any]) -> Floats:

@@ -3,8 +3,9 @@
 A candidate may sum in another order, fuse a multiply with an add, or use another expansion of the
 same function; it may not lose digits. How far rounding carries in this kernel, on these data, is
 measured: the reference runs on the microscope with every result rounded up, down and towards zero,
-and in other orders of threads (`spread`). An element's tolerance is a multiple of that spread, at
-least some units in the last place of its type, and never wider than a limit of its type.
+and in other orders of threads (`Spread`). An element's tolerance is a multiple of what rounding
+moves it by, at least some units in the last place of its type, and never wider than a limit of its
+type; only where the order of the reference's own threads moves its results further is more allowed.
 
 After the CESTAC method (Vignes, A stochastic arithmetic for reliable scientific computation, 1993)
 and Monte Carlo arithmetic (Parker, 1997); directed modes in place of random ones, since they bound
@@ -13,7 +14,7 @@ what random ones sample, and repeat. Integers and booleans are exact.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,22 @@ class Limits(Record, frozen=True, kw_only=True):
     widest_atol: float
 
 
+class Spread(NamedTuple):
+    """How far each element of one buffer of the reference moves; shapes as the buffer's.
+
+    Infinite: no bound is known.
+    """
+
+    rounding: Floats
+    """With every result rounded up, down or towards zero."""
+    order: Floats
+    """With threads and blocks in another order."""
+
+    def of(self, chosen: NDArray[np.bool_]) -> Spread:
+        """The spread of the chosen elements."""
+        return Spread(self.rounding[chosen], self.order[chosen])
+
+
 EXACT = Limits(least_rtol=0.0, least_atol=0.0, widest_rtol=0.0, widest_atol=0.0)
 
 _LIMITS: dict[str, Limits] = {
@@ -60,39 +77,44 @@ def limits_of(dtype: DType) -> Limits:
     return _LIMITS.get(dtype, EXACT)
 
 
-def least(dtype: DType, expected: Floats) -> Floats:
-    """The tolerance that every honest candidate is granted, one for each element."""
-    limits = limits_of(dtype)
-    return _bound(limits.least_rtol, limits.least_atol, expected)
-
-
-def widest(dtype: DType, expected: Floats) -> Floats:
-    """The tolerance that no element's ever exceeds."""
-    limits = limits_of(dtype)
-    return _bound(limits.widest_rtol, limits.widest_atol, expected)
-
-
-def from_spread(dtype: DType, expected: Floats, spread: Floats) -> Floats:
-    """The tolerance of each element, where the reference's own rounding error is known.
-
-    Where it is zero everywhere and all results are integers (as sums of small integers are), any
-    honest order and any honest type gives the same: the comparison is exact.
+def least(dtype: DType, expected: Floats, scale: float = 0.0) -> Floats:
+    """The tolerance that every honest candidate is granted, one for each element.
 
     Args:
         dtype: the buffer's type.
         expected: the reference's results, shape (n,).
-        spread: how far each moves with rounding and order, shape (n,); infinite: no bound is known.
+        scale: the root mean square that such results usually have; theirs counts if it is larger.
+            A single sum can come out near zero by luck.
+    """
+    limits = limits_of(dtype)
+    return _bound(limits.least_rtol, limits.least_atol, expected, scale)
+
+
+def widest(dtype: DType, expected: Floats, scale: float = 0.0) -> Floats:
+    """The tolerance that rounding never widens an element's beyond; arguments as for `least`."""
+    limits = limits_of(dtype)
+    return _bound(limits.widest_rtol, limits.widest_atol, expected, scale)
+
+
+def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0.0) -> Floats:
+    """The tolerance of each element, where the reference's own rounding error is known.
+
+    Where it is zero everywhere and all results are integers (as sums of small integers are), any
+    honest order and any honest type gives the same: the comparison is exact.
     """
     if is_exact(expected, spread):
         return np.zeros_like(expected)
-    carried = SAFETY * np.maximum(spread, _typical(expected, spread) * np.abs(expected))
-    clipped: Floats = np.clip(carried, least(dtype, expected), widest(dtype, expected))
-    return clipped
+    carried = np.maximum(spread.rounding, _typical(expected, spread.rounding) * np.abs(expected))
+    lowest, highest = least(dtype, expected, scale), widest(dtype, expected, scale)
+    order = np.where(np.isfinite(spread.order), spread.order, 0.0)
+    allowed: Floats = np.maximum(np.clip(SAFETY * carried, lowest, highest), SAFETY * order)
+    return allowed
 
 
-def is_exact(expected: Floats, spread: Floats) -> bool:
+def is_exact(expected: Floats, spread: Spread) -> bool:
     """Whether results are such as have no rounding error in any order."""
-    return not spread.any() and bool(np.isfinite(expected).all() and is_whole(expected).all())
+    moved = spread.rounding.any() or spread.order.any()
+    return not moved and bool(np.isfinite(expected).all() and is_whole(expected).all())
 
 
 def is_whole(values: Floats) -> NDArray[np.bool_]:
@@ -101,10 +123,21 @@ def is_whole(values: Floats) -> NDArray[np.bool_]:
     return whole
 
 
-def is_lost(dtype: DType, expected: Floats, spread: Floats) -> NDArray[np.bool_]:
-    """Where rounding carries further than any tolerance reaches, so that none could be fair."""
-    lost: NDArray[np.bool_] = SAFETY * spread > widest(dtype, expected)
+def is_lost(dtype: DType, expected: Floats, spread: Spread, scale: float) -> NDArray[np.bool_]:
+    """Where the reference rounded otherwise would itself be wrong, so that none could be right."""
+    lost: NDArray[np.bool_] = spread.rounding > widest(dtype, expected, scale)
     return lost
+
+
+def root_mean_square(values: Floats) -> float:
+    """Of the finite ones; 0 where there are none."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return 0.0
+    largest = float(np.max(np.abs(finite)))
+    if largest == 0.0:
+        return 0.0
+    return largest * float(np.sqrt(np.mean(np.square(finite / largest))))
 
 
 def _typical(expected: Floats, spread: Floats) -> float:
@@ -115,17 +148,8 @@ def _typical(expected: Floats, spread: Floats) -> float:
         return float(np.quantile(spread[known] / np.abs(expected[known]), _TYPICAL))
 
 
-def _bound(rtol: float, atol: float, expected: Floats) -> Floats:
+def _bound(rtol: float, atol: float, expected: Floats, scale: float) -> Floats:
     with np.errstate(invalid="ignore", over="ignore"):
-        bound: Floats = rtol * np.abs(expected) + atol * _root_mean_square(expected)
+        usual = max(scale, root_mean_square(expected))
+        bound: Floats = rtol * np.abs(expected) + atol * usual
     return bound
-
-
-def _root_mean_square(values: NDArray[Any]) -> float:
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return 0.0
-    largest = float(np.max(np.abs(finite)))
-    if largest == 0.0:
-        return 0.0
-    return largest * float(np.sqrt(np.mean(np.square(finite / largest))))

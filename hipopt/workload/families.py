@@ -101,7 +101,8 @@ def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) ->
 
 
 def _true(length: int, rng: _Rng, family: Family) -> NDArray[Any]:
-    return rng.random(length) < _DENSITY[family]
+    true: NDArray[Any] = rng.random(length) < _DENSITY[family]
+    return true
 
 
 def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
@@ -128,7 +129,8 @@ def _even(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
 def _integers(length: int, low: float, high: float, rng: _Rng) -> NDArray[Any]:
     """Integers from `low` up to below `high`, in the one 64-bit type that holds them."""
     wide = np.uint64 if low >= 0 else np.int64
-    return rng.integers(int(low), max(int(high), int(low) + 1), length, dtype=wide)
+    drawn: NDArray[Any] = rng.integers(int(low), max(int(high), int(low) + 1), length, dtype=wide)
+    return drawn
 
 
 def _wide_integers(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
