@@ -145,7 +145,8 @@ def _typical(expected: Floats, spread: Floats) -> float:
     if not known.any():
         return 0.0
     with np.errstate(over="ignore"):
-        return float(np.quantile(spread[known] / np.abs(expected[known]), _TYPICAL))
+        shares = spread[known] / np.abs(expected[known])
+    return min(1.0, float(np.quantile(shares, _TYPICAL, method="lower")))
 
 
 def _bound(rtol: float, atol: float, expected: Floats, scale: float) -> Floats:

@@ -137,8 +137,9 @@ def _wide_integers(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
     """Distances from the low end spread evenly over the binades."""
     width = max(1, int(span.high) - int(span.low))
     steps = np.minimum(np.exp2(rng.uniform(0, np.log2(width + 1), length)) - 1, width - 1)
-    low = np.int64(span.low)
-    return (low + steps.astype(np.uint64 if low >= 0 else np.int64)).astype(span.dtype)
+    low = int(span.low)
+    values: NDArray[Any] = steps.astype(np.uint64 if low >= 0 else np.int64) + low
+    return values.astype(span.dtype)
 
 
 def _wide(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
