@@ -10,6 +10,7 @@ Scope: what the workloads exercise, within the tolerance of each type.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 from hipopt.device.interface import CompileFailure, Device, Microscope
@@ -115,18 +116,25 @@ class Judge:
             instrumented=builds.instrumented,
             qualified=qualified,
             guessed=not workloads,
-            notes=(*(found.reason for found in rest), *_notes(builds, qualified)),
+            notes=(*(found.reason for found in rest), *self._notes(builds, qualified)),
         )
 
     def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:
         templates = [workload.template for workload in workloads]
         builds = build(
-            reference, templates, self.device, self.microscope, self.options.compile_timeout_s
-        )
+            reference, templates, self.device, self.microscope, self.options.compile_timeout_s,
+            instrument=self._trouble is None,
+        )  # fmt: skip
         if isinstance(builds, CompileFailure):
             reason = f"the original does not compile: {first_error(builds.output)}"
             raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=builds.output)
         return builds
+
+    @cached_property
+    def _trouble(self) -> str | None:
+        """Why the microscope's instrumented builds can't be had on this machine; None: they can."""
+        trouble: str | None = getattr(self.microscope, "microscope_trouble", None)
+        return trouble
 
     def _qualify(
         self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
@@ -140,6 +148,15 @@ class Judge:
                 self.options.launch_timeout_s,
             ) as bench:  # fmt: skip
                 yield qualify(bench, workload, flags)
+
+    def _notes(self, builds: Builds, qualified: tuple[Qualified, ...]) -> Iterator[str]:
+        """What can't be looked at, and which data don't count."""
+        if self._trouble is not None:
+            yield f"no instrumented builds on this machine: {self._trouble}"
+        if builds.failure is not None:
+            yield f"not looked at in full by the microscope: {first_error(builds.failure.output)}"
+        for number, found in enumerate(qualified):
+            yield from (f"workload {number}: {note}" for note in found.notes)
 
     def _judgement(self, verdict: Verdict, reason: str, **evidence: Any) -> Judgement:  # noqa: ANN401
         device = self.device.describe()
@@ -161,14 +178,6 @@ def _proposed(reference: Capsule) -> tuple[Workload, ...]:
             f"{proposed.reason}; give it one ('workloads' in its manifest row)",
         )
     return proposed
-
-
-def _notes(builds: Builds, qualified: tuple[Qualified, ...]) -> Iterator[str]:
-    """What can't be looked at, and which data don't count."""
-    if builds.failure is not None:
-        yield f"not looked at in full by the microscope: {first_error(builds.failure.output)}"
-    for number, found in enumerate(qualified):
-        yield from (f"workload {number}: {note}" for note in found.notes)
 
 
 def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
