@@ -242,3 +242,67 @@ class _Other:
 def test_fresh_seeds_are_never_the_same() -> None:
     """No two judgements share one."""
     assert len({seed for _ in range(50) for seed in fresh_seeds(4)}) == 250
+
+
+REDUCE = """__global__ void k(const float* x, float* y, int n) {
+    __shared__ float s[64]; int t = threadIdx.x;
+    int i = blockIdx.x * blockDim.x + t; s[t] = i < n ? x[i] : 0; __syncthreads();
+    for (int step = 32; step > 0; step /= 2) { if (t < step) s[t] += s[t + step]; BARRIER }
+    if (t == 0) y[blockIdx.x] = s[0]; }"""
+SUMS = workload(buffer("x", N), buffer("y", 8, "zeros"), scalar("n", N), grid=8)
+
+
+def test_reliance_on_lockstep_is_named_and_not_called_wrong(verify: Verify) -> None:
+    """A wave that reduces without barriers can't be judged here; with them it is correct."""
+    reference = REDUCE.replace("BARRIER", "__syncthreads();")
+    candidate = REDUCE.replace("BARRIER", "").replace("float s[64]", "volatile float s[64]")
+    found = verify(reference, candidate, SUMS)
+    assert found.verdict is Verdict.UNVERIFIABLE, found.reason
+    assert "lockstep" in found.reason
+    assert found.lockstep is not None
+    honest = verify(reference, reference.replace("t < step", "t + step < 2 * step"), SUMS)
+    assert honest.verdict.correct, honest.reason
+    assert honest.lockstep is None
+
+
+def test_an_original_that_relies_on_lockstep_is_named_so(judge: Judge) -> None:
+    """No candidate can be judged against it on the emulator."""
+    reference = REDUCE.replace("BARRIER", "").replace("float s[64]", "volatile float s[64]")
+    judgement = prepare(judge, reference, "k", SUMS)
+    assert isinstance(judgement, Judgement)
+    assert judgement.verdict is Verdict.UNVERIFIABLE
+    assert "relies on lockstep" in judgement.reason
+
+
+def test_a_race_is_found_with_both_lines(verify: Verify) -> None:
+    """Also where every order of threads that was tried happened to give the right results."""
+    reference = REVERSED.replace("BARRIER", "__syncthreads();")
+    racy = f"""__global__ void k(const float* x, float* y, int n) {{
+        __shared__ float s[256]; {INDEX} s[threadIdx.x] = i < n ? x[i] : 0;
+        __syncthreads();
+        float sum = s[255 - threadIdx.x] + 2 * s[threadIdx.x];
+        REUSE
+        s[0] = sum;
+        if (i < n) y[i] = sum; }}"""
+    racy = racy.replace("float s[", "volatile float s[")
+    found = verify(reference, racy.replace("REUSE", "__syncthreads();"), TWO_BLOCKS)
+    assert found.verdict is Verdict.NONDETERMINISTIC, found.reason
+    assert "a race" in found.reason
+    assert "in line" in found.reason
+    apart = racy.replace("REUSE", "__syncthreads();").replace("s[0]", "s[threadIdx.x]")
+    judgement = verify(reference, apart, TWO_BLOCKS)
+    assert judgement.verdict.correct, judgement.reason
+
+
+def test_an_overrun_between_shared_arrays_is_found(verify: Verify) -> None:
+    """The instrumented build tells one LDS array from the next, with line and thread."""
+    reference = REVERSED.replace("BARRIER", "__syncthreads();")
+    candidate = reference.replace("s[256];", "s[256], spare[256];").replace(
+        "__syncthreads();", "__syncthreads(); spare[threadIdx.x] = s[threadIdx.x + 1];"
+    )
+    found = verify(reference, candidate, TWO_BLOCKS)
+    assert found.verdict is Verdict.OUT_OF_BOUNDS, found.reason
+    assert "line" in found.reason
+    assert "thread (255,0,0)" in found.reason
+    right = candidate.replace("threadIdx.x + 1]", "(threadIdx.x + 1) % 256]")
+    assert verify(reference, right, TWO_BLOCKS).verdict.correct
