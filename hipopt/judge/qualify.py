@@ -37,6 +37,10 @@ LEAST_FINITE = 0.1
 """Share of float results that must be finite."""
 
 
+SLOW_US = 500_000.0
+"""A workload whose launches take longer is qualified on two families, and not curtailed."""
+
+
 class Look(Record, frozen=True, kw_only=True):
     """The reference seen on one family's data."""
 
@@ -71,7 +75,7 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
         return qualified
     looks: dict[Family, Look] = {}
     notes = list(qualified.notes)
-    for family in FAMILIES if _draws(workload) else FAMILIES[:1]:
+    for family in _families(qualified):
         look = _look(bench, qualified, family)
         objection = look if isinstance(look, str) else _objection(qualified, look)
         if objection is None and not isinstance(look, str):
@@ -86,6 +90,8 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
     if objection:
         return Disqualified(reason=objection)
     measured = looks["ordinary"].spread is not None
+    if looks.keys() < set(FAMILIES) and qualified.launch_us > SLOW_US:
+        notes.append("fewer families of data, as a launch takes over half a second")
     if looks["ordinary"].lost > MOST_LOST:
         notes.append("the original's own rounding error exceeds the widest tolerance")
     return msgspec.structs.replace(
@@ -97,6 +103,13 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
         screened=measured,
         any_order=any(look.any_order for look in looks.values()),
     )
+
+
+def _families(qualified: Qualified) -> tuple[Family, ...]:
+    """Those to look at: fewer where launches are slow, one where a seed changes nothing."""
+    if not _draws(qualified.workload):
+        return FAMILIES[:1]
+    return ("ordinary", "whole") if qualified.launch_us > SLOW_US else FAMILIES
 
 
 def _fails(fault: Fault) -> Disqualified:
@@ -114,10 +127,17 @@ def _observed(bench: Bench, qualified: Qualified) -> Qualified | Disqualified:
     if seen is None:
         return qualified
     if isinstance(seen, Observation):
+        race = seen.race
+        note = (
+            f"races of candidates don't count, as the original has one: {race.reason}"
+            if race
+            else ""
+        )
         return msgspec.structs.replace(
             qualified,
             instrumented=True,
-            races=seen.race is not None,
+            races=race is not None,
+            notes=(note,) if race else (),
             instrumented_s=time.monotonic() - started_s,
         )
     if seen.verdict is Verdict.OUT_OF_BOUNDS:
@@ -225,7 +245,7 @@ def _passing(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> s
 
 def _curtailed(bench: Bench, qualified: Qualified, look: Look) -> Iterator[Null]:
     yield from unfinished(qualified.workload, look.before, look.after)
-    if bench.microscope is not None and look.spread is not None:
+    if bench.microscope and look.spread is not None and qualified.launch_us <= SLOW_US:
         yield from curtailed(bench.microscope, qualified.workload, look.before)
 
 
