@@ -161,3 +161,18 @@ def test_poison_in_an_index_does_not_end_the_look(judge: Judge) -> None:
         buffer("x", N), buffer("next", N, "index", "int32"), buffer("y", N, "zeros"), scalar("n", N)
     )
     assert _qualified(judge, reference, given).outputs == (False, False, True)
+
+
+def test_data_that_are_never_drawn_prove_nothing(judge: Judge) -> None:
+    """Where every fill is fixed, a candidate could hold the results ready."""
+    given = workload(buffer("x", N, "iota"), buffer("y", N, "zeros"), scalar("n", N))
+    assert "no data are drawn" in _objection(judge, SCALE, given)
+
+
+def test_an_original_that_strays_in_the_instrumented_build_does_not_count(judge: Judge) -> None:
+    """A read that the padding behind a buffer would forgive is seen there."""
+    reference = SCALE.replace("3 * x[i]", "3 * x[i] + (x[i + 1] > 1e30f)")
+    judgement = prepare(judge, reference, "k", PLAIN)
+    assert isinstance(judgement, Judgement)
+    assert judgement.verdict is Verdict.REFERENCE_ERROR
+    assert "behind the end of argument 1 'x'" in judgement.reason
