@@ -21,7 +21,7 @@ def open_device(settings: Settings) -> Device:
             f"--device {settings.device}: this version judges on the CPU device only; "
             "use --device cpu"
         )
-    return CpuDevice(settings.cache_dir.expanduser())
+    return CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
 
 
 def judge_options(settings: Settings) -> JudgeOptions:

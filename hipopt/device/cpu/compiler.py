@@ -15,7 +15,6 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt.device import process
 from hipopt.device.cpu.elf import ObjectFile, Symbol
 from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_environ
 from hipopt.device.interface import CodeObject, CompileFailure, Parameter
@@ -122,12 +121,13 @@ def _step(
     toolchain: Toolchain, command: list[str], scratch: Path, deadline: float
 ) -> CompileFailure | None:
     timeout_s = max(0.0, deadline - time.monotonic())
-    done = process.run(
+    done = toolchain.confinement.run(
         command,
-        cwd=scratch,
+        scratch=scratch,
         environ=compiler_environ(scratch, toolchain.directory.parent),
         timeout_s=timeout_s,
         memory_bytes=MEMORY_BYTES,
+        read=[toolchain.directory],
     )
     if done.exit_code == 0:
         return None

@@ -31,17 +31,20 @@ _EMPTY = "__global__ void hipopt_probe(int* x) { *x = 1; }"
 class CpuDevice:
     """Implements `interface.Device`; compiled kernels are kept under `cache_dir`.
 
+    Where the machine offers no sandbox at all, it works only if `allow_unsandboxed`.
+
     Raises:
         DeviceError: this machine is no Linux on x86-64 or aarch64.
     """
 
-    def __init__(self, cache_dir: Path) -> None:
+    def __init__(self, cache_dir: Path, *, allow_unsandboxed: bool = False) -> None:
         if platform.system() != "Linux" or platform.machine() not in _MACHINES:
             raise DeviceError(
                 "the CPU device runs on Linux on x86-64 or aarch64, this is "
                 f"{platform.system()} on {platform.machine()}"
             )
-        self._cache_dir = cache_dir.expanduser().absolute() / "cpu"
+        self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
+        self._allow_unsandboxed = allow_unsandboxed
         self._core: int | None = None
 
     @cached_property
@@ -49,9 +52,13 @@ class CpuDevice:
         """The C++ compiler with the emulator's runtime; built on first use.
 
         Raises:
-            DeviceError: there is no compiler, or it does not work.
+            DeviceError: there is no compiler, it does not work, or there is no sandbox for it.
         """
-        return prepare(self._cache_dir, find_compiler(os.environ))
+        return prepare(
+            self._cache_dir,
+            find_compiler(os.environ),
+            allow_unsandboxed=self._allow_unsandboxed,
+        )
 
     def describe(self) -> DeviceDescription:
         """What this device is.
