@@ -75,9 +75,7 @@ def _try(
 ) -> Layer:
     alone = msgspec.structs.replace(bare, layers=(Layer(name=name, missing=None),))
     try:
-        alone.run(
-            [str(launcher.attempts)], scratch=scratch, environ=environ, timeout_s=_TIMEOUT_S
-        )
+        alone.run([str(launcher.attempts)], scratch=scratch, environ=environ, timeout_s=_TIMEOUT_S)
     except DeviceError as error:
         return Layer(name=name, missing=str(error).rpartition(f"{name}: ")[2])
     return Layer(name=name, missing=None)
@@ -90,10 +88,10 @@ def _temptations(scratch: Path) -> Iterator[list[str]]:
         canaries = []
         for place in {tempfile.gettempdir(), str(Path.home()), str(scratch.parent)}:
             try:
-                file = tempfile.NamedTemporaryFile(dir=place, prefix=".hipopt-canary-")
+                canary = tempfile.NamedTemporaryFile(dir=place, prefix=".hipopt-canary-")  # noqa: SIM115 (the stack closes it)
             except OSError:
                 continue  # nothing of ours can be there to be read
-            stack.enter_context(file)
+            file = stack.enter_context(canary)
             file.write(b"canary")
             file.flush()
             canaries.append(f"read={file.name}")
