@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from hipopt.cli.options import BROKER, MODEL, load_settings, with_settings
-from hipopt.doctor import Health, examine
+from hipopt.doctor import examine
+from hipopt.finding import Health
 
 _MARKS = {
     Health.OK: click.style("ok  ", fg="green"),
@@ -27,7 +28,7 @@ def command(as_json: bool, **options: Any) -> int:  # noqa: ANN401 (click's opti
     for finding in examine(load_settings(options)):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{_MARKS[finding.health]}  {finding.name:16} {finding.detail}")
+            click.echo(f"{_MARKS[finding.health]}  {finding.name:20} {finding.detail}")
     failed = [f.name for f in findings if f.health is Health.FAIL]
     if as_json:
         click.echo(json.dumps({"findings": [f.to_json() for f in findings]}))

@@ -19,6 +19,7 @@ import numpy as np
 from hipopt.device.cpu.compiler import compile_capsule
 from hipopt.device.cpu.session import CpuSession
 from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
+from hipopt.device.cpu.walls import Walls
 from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription
 from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
@@ -87,7 +88,7 @@ class CpuDevice:
 
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else, on the core held."""
-        return CpuSession(code, self._core)
+        return CpuSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -105,8 +106,8 @@ class CpuDevice:
             finally:
                 self._core = None
 
-    def is_sandboxed(self) -> bool:
-        """Whether kernels run under a system call filter here, as a trial launch shows.
+    def try_walls(self) -> Walls:
+        """What closes kernels in here, as a trial launch shows.
 
         Raises:
             DeviceError: the trial kernel does not compile or run.
@@ -119,7 +120,9 @@ class CpuDevice:
             fault = session.load((1, 1, 1), (1, 1, 1), 0, [np.zeros(1, np.int32)])
             if fault is not None:
                 raise DeviceError(f"the CPU device's trial kernel fails: {fault.reason}")
-            return bool(session.sandboxed)
+            if session.walls is None:
+                raise DeviceError("the CPU device's trial kernel never started")
+            return session.walls
 
 
 def _processor() -> str:

@@ -192,23 +192,9 @@ def test_what_does_not_close_is_our_failure(confinement: Confinement, tmp_path: 
 
 # -- what is missing ----------------------------------------------------------------------------
 
-DENIED = """
-import ctypes, json, struct, sys
+ESTABLISH = """
+import json, sys
 from pathlib import Path
-libc = ctypes.CDLL(None, use_errno=True)
-numbers = {"x86_64": (272, 444, 317), "aarch64": (97, 444, 277)}[__import__("platform").machine()]
-PRCTL = {"x86_64": 157, "aarch64": 167}[__import__("platform").machine()]
-deny, allow = 0x00050001, 0x7FFF0000
-code = [(0x20, 0, 0, 0)]
-for number in numbers:
-    code += [(0x15, 0, 1, number), (0x06, 0, 0, deny)]
-code += [(0x15, 0, 3, PRCTL), (0x20, 0, 0, 16), (0x15, 0, 1, 22), (0x06, 0, 0, deny)]
-code += [(0x06, 0, 0, allow)]
-raw = b"".join(struct.pack("HBBI", *one) for one in code)
-buffer = ctypes.create_string_buffer(raw, len(raw))
-program = struct.pack("HxxxxxxP", len(code), ctypes.addressof(buffer))
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0) == 0
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.errors import DeviceError
 try:
@@ -219,27 +205,31 @@ except DeviceError as error:
 """
 
 
-def on_a_machine_without_layers(cache_dir: Path, allow: str) -> Any:
+def on_a_machine_without_layers(confinement: Confinement, scratch: Path, allow: str) -> Any:
     """What the device says where the system refuses namespaces, Landlock and seccomp."""
+    (scratch / "establish.py").write_text(ESTABLISH)
     done = subprocess.run(
-        [sys.executable, "-c", DENIED, str(cache_dir), allow],
+        [
+            sys.executable, str(Path(__file__).with_name("without.py")), ",".join(LayerName),
+            str(scratch / "establish.py"), str(confinement.launcher.parents[2]), allow,
+        ],
         capture_output=True, text=True, check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     return json.loads(done.stdout)
 
 
-def test_refuses_without_any_sandbox(confinement: Confinement) -> None:
+def test_refuses_without_any_sandbox(confinement: Confinement, tmp_path: Path) -> None:
     """Where the system refuses every layer, hipopt does too, with the reasons and what mends it."""
-    cache_dir = confinement.launcher.parents[2]
-    told = on_a_machine_without_layers(cache_dir, "no")
+    told = on_a_machine_without_layers(confinement, tmp_path, "no")
     assert "no sandbox for candidates" in told
     assert "--allow-unsandboxed" in told
     assert all(f"{name}: " in told for name in LayerName)
 
 
-def test_goes_on_where_told_so(confinement: Confinement) -> None:
+def test_goes_on_where_told_so(confinement: Confinement, tmp_path: Path) -> None:
     """With --allow-unsandboxed it works there, and knows that nothing is in force."""
-    told = on_a_machine_without_layers(confinement.launcher.parents[2], "yes")
+    told = on_a_machine_without_layers(confinement, tmp_path, "yes")
     assert len(told) == len(LayerName)
     assert all(told)
 
