@@ -11,8 +11,8 @@ from hipopt.broker import check_broker, masked
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.embedded import find_server
 from hipopt.errors import HipoptError
-from hipopt.llm.client import ModelClient
 from hipopt.finding import Finding, Health
+from hipopt.llm.client import ModelClient
 from hipopt.sandboxed import sandbox_findings
 from hipopt.settings import Settings
 

@@ -28,7 +28,7 @@ def pid_of(session: CpuSession) -> int:
     return session._child._process.pid
 
 
-def loaded(cpu: Any, session: CpuSession) -> int:
+def loaded(session: CpuSession) -> int:
     """The session's process, once it has mapped its buffers."""
     assert session.load((1, 1, 1), (1, 1, 1), 0, [ONE]) is None
     return pid_of(session)
@@ -40,7 +40,7 @@ def test_a_kernel_holds_three_descriptors(cpu: Any) -> None:
     os.set_inheritable(leaked, True)
     try:
         with cpu.device.open(cpu.compile(PLAIN)) as session:
-            folder = Path(f"/proc/{loaded(cpu, session)}/fd")
+            folder = Path(f"/proc/{loaded(session)}/fd")
             held = {f.name: str(f.readlink()) for f in folder.iterdir()}
     finally:
         os.close(leaked)
@@ -60,7 +60,7 @@ def test_two_kernels_share_nothing(cpu: Any) -> None:
         cpu.device.open(cpu.compile(PLAIN)) as one,
         cpu.device.open(cpu.compile(PLAIN + "//")) as other,
     ):
-        first, second = loaded(cpu, one), loaded(cpu, other)
+        first, second = loaded(one), loaded(other)
         assert first != second
         assert shared(first)
         assert shared(second)
@@ -88,7 +88,7 @@ def test_a_kernel_reaches_no_other_process(cpu: Any, call: str) -> None:
     __global__ void k(int* x, int pid) {{ *x = (int){call}; }}
     """
     with cpu.device.open(cpu.compile(PLAIN)) as other:
-        pid = Scalar(name="pid", scalar="int32", value=loaded(cpu, other))
+        pid = Scalar(name="pid", scalar="int32", value=loaded(other))
         fault = cpu.fault(source, [ONE, pid], block=(1, 1, 1))
         assert fault.verdict == Verdict.CRASHED
         assert "may not call" in fault.reason
