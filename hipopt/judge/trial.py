@@ -62,6 +62,9 @@ class Trial:
             raise Objection(
                 Verdict.REJECTED, "the candidate's arguments have other sizes than the original's"
             )
+        objections = set(code.objections) - set(self._prepared.codes[template].objections)
+        if objections:
+            raise Objection(Verdict.REJECTED, min(objections))
         self.resources = code.resources
         return code
 

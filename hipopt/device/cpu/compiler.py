@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from hipopt.device.cpu.elf import ObjectFile, Symbol
+from hipopt.device.cpu.foreign import objections
 from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_environ
 from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
@@ -36,6 +37,7 @@ class _Described(Record, frozen=True, kw_only=True):
 
     parameters: tuple[Parameter, ...]
     lds_bytes: int
+    objections: tuple[str, ...]
 
 
 def compile_capsule(
@@ -118,7 +120,13 @@ def _build(
     failure = _step(toolchain, command, scratch, deadline)
     if failure is None:
         (done / _RECORD).write_bytes(
-            msgspec.json.encode(_Described(parameters=parameters, lds_bytes=lds_bytes))
+            msgspec.json.encode(
+                _Described(
+                    parameters=parameters,
+                    lds_bytes=lds_bytes,
+                    objections=objections(unit, capsule.kernel),
+                )
+            )
         )
     return failure
 
@@ -212,4 +220,5 @@ def _code(place: Path, key: str, seconds: float) -> CodeObject:
         parameters=described.parameters,
         resources=Resources(lds_bytes=described.lds_bytes),
         compile_seconds=seconds,
+        objections=described.objections,
     )
