@@ -26,7 +26,7 @@ def open_device(settings: Settings) -> Device:
             f"--device {settings.device}: this version judges on the CPU device only; "
             "use --device cpu"
         )
-    return CpuDevice(settings.cache_dir.expanduser())
+    return CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
 
 
 def open_microscope(settings: Settings, device: Device) -> Microscope | None:

@@ -40,6 +40,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Pool processes of a worker; None: twice the cores."""
     cache_dir: Path = Path("~/.cache/hipopt")
     """Compiled code objects; shared by a node's workers."""
+    allow_unsandboxed: bool = False
+    """Whether candidates are compiled and run where the machine offers no sandbox at all."""
 
     model: str | None = None
     base_url: str | None = None

@@ -24,7 +24,10 @@ _FILE = click.Path(path_type=Path)
 @click.option("--workload", type=_FILE, help="JSON file with a workload or a list of them.")
 @click.option("--seed", "seeds", help="Comma-separated seeds of an earlier verdict, to repeat it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings("device", "cache_dir", "check_timeout_s", "launch_timeout_s", "min_speedup")
+@with_settings(
+    "device", "cache_dir", "check_timeout_s", "launch_timeout_s", "min_speedup",
+    "allow_unsandboxed",
+)  # fmt: skip
 def command(
     reference: Path, candidate: Path, kernel: str, workload: Path | None, seeds: str | None,
     as_json: bool, **options: Any,  # noqa: ANN401 (click's options)

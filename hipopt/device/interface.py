@@ -55,6 +55,9 @@ class CodeObject(Record, frozen=True, kw_only=True):
     resources: Resources
     compile_seconds: float
     """Wall seconds; 0.0 when it came from the cache."""
+    objections: tuple[str, ...] = ()
+    """What the compiled code shows that no kernel may hold, one sentence each: calls to the host's
+    libraries, code outside of a launch. A candidate may have only those of its reference."""
 
 
 class CompileFailure(Record, frozen=True, kw_only=True):

@@ -133,6 +133,9 @@ class Trial:
                     Verdict.REJECTED,
                     "the candidate's arguments have other sizes than the original's",
                 )
+            own = set(code.objections) - set(self._prepared.codes[template].objections)
+            if own:
+                raise Objection(Verdict.REJECTED, min(own))
             self.resources = code.resources
         return builds
 

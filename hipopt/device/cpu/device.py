@@ -20,6 +20,7 @@ from hipopt.device.cpu.compiler import compile_capsule
 from hipopt.device.cpu.microscope import CpuMicroscopeSession
 from hipopt.device.cpu.session import CpuSession
 from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
+from hipopt.device.cpu.walls import Walls
 from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription, Fault, Reach
 from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
@@ -32,17 +33,20 @@ _EMPTY = "__global__ void hipopt_probe(int* x) { *x = 1; }"
 class CpuDevice:
     """Implements `interface.Device`; compiled kernels are kept under `cache_dir`.
 
+    Where the machine offers no sandbox at all, it works only if `allow_unsandboxed`.
+
     Raises:
         DeviceError: this machine is no Linux on x86-64 or aarch64.
     """
 
-    def __init__(self, cache_dir: Path) -> None:
+    def __init__(self, cache_dir: Path, *, allow_unsandboxed: bool = False) -> None:
         if platform.system() != "Linux" or platform.machine() not in _MACHINES:
             raise DeviceError(
                 "the CPU device runs on Linux on x86-64 or aarch64, this is "
                 f"{platform.system()} on {platform.machine()}"
             )
-        self._cache_dir = cache_dir.expanduser().absolute() / "cpu"
+        self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
+        self._allow_unsandboxed = allow_unsandboxed
         self._core: int | None = None
 
     @cached_property
@@ -50,9 +54,13 @@ class CpuDevice:
         """The C++ compiler with the emulator's runtime; built on first use.
 
         Raises:
-            DeviceError: there is no compiler, or it does not work.
+            DeviceError: there is no compiler, it does not work, or there is no sandbox for it.
         """
-        return prepare(self._cache_dir, find_compiler(os.environ))
+        return prepare(
+            self._cache_dir,
+            find_compiler(os.environ),
+            allow_unsandboxed=self._allow_unsandboxed,
+        )
 
     def describe(self) -> DeviceDescription:
         """What this device is.
@@ -86,7 +94,12 @@ class CpuDevice:
         Raises:
             DeviceError: the compiler can't instrument; says why.
         """
-        return prepare(self._cache_dir, find_compiler(os.environ), instrumented=True)
+        return prepare(
+            self._cache_dir,
+            find_compiler(os.environ),
+            instrumented=True,
+            allow_unsandboxed=self._allow_unsandboxed,
+        )
 
     def compile_instrumented(
         self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
@@ -100,7 +113,7 @@ class CpuDevice:
 
     def open_instrumented(self, code: CodeObject) -> CpuMicroscopeSession:
         """A fresh child process that will run instrumented `code`, on the core held."""
-        return CpuMicroscopeSession(code, self._core)
+        return CpuMicroscopeSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
 
     @cached_property
     def microscope_trouble(self) -> str | None:
@@ -122,7 +135,7 @@ class CpuDevice:
 
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else, on the core held."""
-        return CpuSession(code, self._core)
+        return CpuSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -140,8 +153,8 @@ class CpuDevice:
             finally:
                 self._core = None
 
-    def is_sandboxed(self) -> bool:
-        """Whether kernels run under a system call filter here, as a trial launch shows.
+    def try_walls(self) -> Walls:
+        """What closes kernels in here, as a trial launch shows.
 
         Raises:
             DeviceError: the trial kernel does not compile or run.
@@ -153,7 +166,9 @@ class CpuDevice:
             fault = session.load((1, 1, 1), (1, 1, 1), 0, [np.zeros(1, np.int32)])
             if fault is not None:
                 raise DeviceError(f"the CPU device's trial kernel fails: {fault.reason}")
-            return bool(session.sandboxed)
+            if session.walls is None:
+                raise DeviceError("the CPU device's trial kernel never started")
+            return session.walls
 
 
 def _probe() -> Capsule:
