@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.device.cpu import arguments, faults, protocol
+from hipopt.device.cpu.caches import evict
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
 from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import SharedBuffers, area
@@ -91,6 +92,7 @@ class CpuSession:
         if self._fault is not None:
             return self._fault
         self._loaded().restore()
+        evict()
         return self._guarded(lambda: self._launch(timeout_s), timeout_s)
 
     def read(self) -> list[NDArray[Any]] | Fault:
