@@ -105,6 +105,12 @@ def _build(
         return CompileFailure(
             verdict=Verdict.COMPILE_ERROR, output="the source hides the kernel from the device"
         )
+    odd = _unrestorable(unit)
+    if odd is not None:
+        return CompileFailure(
+            verdict=Verdict.COMPILE_ERROR,
+            output=f"the source puts data that it can write to into a section of its own: {odd}",
+        )
     tls = [s for s in unit.symbols if s.is_tls]
     lds_bytes = sum(s.size for s in tls if _is_static_lds(s))
     undefined = [s.name for s in tls if s.section == 0]
@@ -157,13 +163,21 @@ def _parameters(unit: ObjectFile, names: tuple[str, ...]) -> tuple[Parameter, ..
     )
 
 
+def _unrestorable(unit: ObjectFile) -> str | None:
+    """A section whose content would outlive a launch; see runtime/state.cpp."""
+    known = tuple(
+        f"{name}." for name in (".data", ".bss", ".tdata", ".tbss", ".init_array", ".preinit_array")
+    )
+    return next((s for s in unit.writable_sections() if not f"{s}.".startswith(known)), None)
+
+
 def _is_static_lds(symbol: Symbol) -> bool:
     is_guard = symbol.name.startswith(("_ZGV", "__tls_guard"))
     return symbol.section != 0 and not is_guard
 
 
 def lds_text(names: list[str]) -> str:
-    """Assembly that ends the static LDS and gives all dynamic LDS arrays one address."""
+    """Assembly that ends static LDS and globals, and gives all dynamic LDS arrays one address."""
     labels = "".join(
         f'\t.globl "{name}"\n\t.type "{name}", %tls_object\n"{name}":\n'
         for name in (*names, "hipopt_dynamic_lds")
@@ -173,6 +187,10 @@ def lds_text(names: list[str]) -> str:
         "\t.balign 16\n\t.globl hipopt_lds_end\n\t.type hipopt_lds_end, %tls_object\n"
         "hipopt_lds_end:\n\t.zero 16\n"
         f"\t.balign 4096\n{labels}\t.zero {_LDS_AREA_BYTES}\n"
+        '\t.section .tdata, "awT", %progbits\n'
+        "\t.globl hipopt_tdata_end\n\t.type hipopt_tdata_end, %tls_object\nhipopt_tdata_end:\n"
+        "\t.data\n\t.globl hipopt_data_end\nhipopt_data_end:\n"
+        "\t.bss\n\t.globl hipopt_bss_end\nhipopt_bss_end:\n"
         '\t.section .note.GNU-stack, "", %progbits\n'
     )
 

@@ -17,6 +17,8 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB = 2
 _TLS = 6
 _GLOBAL = 1
+_EXTENDED = 0xFFFF
+_WRITABLE_AND_ALLOCATED = 3
 
 
 class Symbol(NamedTuple):
@@ -64,6 +66,8 @@ class ObjectFile:
                 _Section._make(_SECTION.unpack_from(self._data, offset + i * size))
                 for i in range(count or self._extended_count(offset))
             ]
+            last = header[13]
+            self._names_index = self._sections[0].link if last == _EXTENDED else last
             self.symbols = self._read_symbols()
         except (struct.error, ValueError) as error:
             raise DeviceError(f"{path}: damaged ELF file: {error}") from None
@@ -72,6 +76,15 @@ class ObjectFile:
         """The bytes that a defined symbol names."""
         start = self._sections[symbol.section].offset + symbol.value
         return self._data[start : start + symbol.size]
+
+    def writable_sections(self) -> list[str]:
+        """Names of the sections that the program may write to, in file order."""
+        table = self._sections[self._names_index].offset
+        return [
+            self._text(table + s.name)
+            for s in self._sections
+            if s.flags & _WRITABLE_AND_ALLOCATED == _WRITABLE_AND_ALLOCATED and s.size
+        ]
 
     def _extended_count(self, offset: int) -> int:
         """Section count of a file with 65,280 sections or more: it stands in section 0."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from hipopt.device.cpu.protocol import Mapping
 PAGE_BYTES = 4096
 GUARD_BYTES = 8 << 30
 BASE_ADDRESS = 0x2000_0000_0000
+_BASES = 1 << 31  # pages: 8 TiB
 ALIGNMENT = 16
 """Of a buffer's start, bytes: what the widest vector load needs."""
 
@@ -48,10 +50,15 @@ class Placement(NamedTuple):
         return self.address + self.nbytes
 
 
-def place(arrays: Sequence[NDArray[Any]]) -> list[Placement]:
-    """A place for each array, guards between them."""
+def random_base() -> int:
+    """Where an area may begin: drawn afresh, so that no kernel knows an address from before."""
+    return BASE_ADDRESS + secrets.randbelow(_BASES) * PAGE_BYTES
+
+
+def place(arrays: Sequence[NDArray[Any]], base: int) -> list[Placement]:
+    """A place for each array, guards between them; the same for the same sizes and base."""
     placed = []
-    address, offset = BASE_ADDRESS + GUARD_BYTES, 0
+    address, offset = base + GUARD_BYTES, 0
     for array in arrays:
         pages = _round_up(max(array.nbytes, 1), PAGE_BYTES)
         start = address + pages - _round_up(array.nbytes, ALIGNMENT)
@@ -63,10 +70,10 @@ def place(arrays: Sequence[NDArray[Any]]) -> list[Placement]:
     return placed
 
 
-def area(placements: Sequence[Placement]) -> tuple[int, int]:
+def area(placements: Sequence[Placement], base: int) -> tuple[int, int]:
     """Address and bytes of all buffers with all guards."""
     mapped = sum(p.mapping.bytes for p in placements)
-    return BASE_ADDRESS, mapped + GUARD_BYTES * (len(placements) + 1)
+    return base, mapped + GUARD_BYTES * (len(placements) + 1)
 
 
 class SharedBuffers:
@@ -75,9 +82,9 @@ class SharedBuffers:
     Use as a context manager: `close` frees the memory on this side.
     """
 
-    def __init__(self, arrays: Sequence[NDArray[Any]]) -> None:
+    def __init__(self, arrays: Sequence[NDArray[Any]], base: int) -> None:
         self._pristine = [np.array(a, order="C", copy=True) for a in arrays]
-        self.placements = place(self._pristine)
+        self.placements = place(self._pristine, base)
         self._bytes = max(PAGE_BYTES, sum(p.mapping.bytes for p in self.placements))
         self.fd = _sealed_memory(self._bytes)
         try:

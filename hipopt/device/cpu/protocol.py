@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from hipopt.device.interface import Direction, Rounding, Schedule
+
 MAX_BUFFERS = 256
 MAX_ARGUMENT_BYTES = 16 << 10
 SLOT_BYTES = 16
@@ -16,6 +18,9 @@ _HEADER = struct.Struct("<II3I3IIIQQ")
 _MAPPING = struct.Struct("<QQQ")
 _ARGUMENTS_OFFSET = 6208
 _COMMAND = struct.Struct("<II")
+_SCHEDULE = struct.Struct("<IIIIQ")
+_DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse", "shuffled")
+_ROUNDINGS: tuple[Rounding, ...] = ("nearest", "down", "up", "zero")
 _MESSAGE = struct.Struct("<IIQQQ3I3I")
 
 MESSAGE_BYTES = _MESSAGE.size
@@ -34,6 +39,7 @@ class Say(IntEnum):
     LDS_OVERRUN = 8
     STACK_OVERFLOW = 9
     ASSERTION = 10  # detail: the line
+    RESET = 11  # nothing of earlier launches is left
 
 
 class Message(NamedTuple):
@@ -82,6 +88,17 @@ def load_request(
     return packed.ljust(_ARGUMENTS_OFFSET, b"\0") + arguments
 
 
-def launch_request(sequence: int) -> bytes:
-    """Tells the child to run what is loaded, once."""
-    return _COMMAND.pack(2, sequence)
+def launch_request(sequence: int, schedule: Schedule) -> bytes:
+    """Tells the child to run what is loaded, once, in that order."""
+    return _COMMAND.pack(2, sequence) + _SCHEDULE.pack(
+        _DIRECTIONS.index(schedule.threads),
+        _DIRECTIONS.index(schedule.blocks),
+        _ROUNDINGS.index(schedule.rounding),
+        0,
+        schedule.seed % (1 << 64),
+    )
+
+
+def reset_request(sequence: int) -> bytes:
+    """Tells the child to undo what launches left in its memory beside the buffers."""
+    return _COMMAND.pack(3, sequence)

@@ -15,7 +15,7 @@ from hipopt.device.cpu import arguments, faults, protocol
 from hipopt.device.cpu.caches import evict
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
 from hipopt.device.cpu.lines import source_line
-from hipopt.device.cpu.memory import SharedBuffers, area
+from hipopt.device.cpu.memory import SharedBuffers, area, random_base
 from hipopt.device.cpu.protocol import Message, Say
 from hipopt.device.interface import FORWARD, CodeObject, Fault, Launched, Schedule
 from hipopt.errors import DeviceError
@@ -40,8 +40,10 @@ class CpuSession:
         self._core = core
         self._child: Child | None = None
         self._buffers: SharedBuffers | None = None
+        self._base = random_base()
         self._fault: Fault | None = None
         self._started = False
+        self._is_used = False
         self._sequence = 0
         self._rested_ns: int | None = None
         self.sandboxed: bool | None = None
@@ -68,6 +70,7 @@ class CpuSession:
         block: tuple[int, int, int],
         lds_bytes: int,
         args: Sequence[NDArray[Any] | Scalar],
+        keep_addresses: bool = False,
     ) -> Fault | None:
         """Lay out one launch; see `interface.Session`."""
         if self._fault is not None:
@@ -78,22 +81,28 @@ class CpuSession:
         if misfit is not None:
             return Fault(verdict=Verdict.REJECTED, reason=misfit)
         self._free()
-        buffers = self._buffers = SharedBuffers([a for a in args if isinstance(a, np.ndarray)])
+        if not keep_addresses:
+            self._base = random_base()
+        arrays = [a for a in args if isinstance(a, np.ndarray)]
+        buffers = self._buffers = SharedBuffers(arrays, self._base)
         request = protocol.load_request(
-            self._next(), grid, block, lds_bytes, area(buffers.placements),
+            self._next(), grid, block, lds_bytes, area(buffers.placements, self._base),
             [p.mapping for p in buffers.placements],
             arguments.pack(args, [p.address for p in buffers.placements]),
         )  # fmt: skip
         done = self._guarded(lambda: self._load(request, buffers.fd), START_TIMEOUT_S)
         return done if isinstance(done, Fault) else None
 
-    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:  # noqa: ARG002 (comes with the microscope)
+    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
         """Restore all buffers, run the kernel once and time it; see `interface.Session`."""
         if self._fault is not None:
             return self._fault
         self._loaded().restore()
+        reset = self._guarded(self._reset, START_TIMEOUT_S)
+        if reset is not None:
+            return reset
         evict()
-        return self._guarded(lambda: self._launch(timeout_s), timeout_s)
+        return self._guarded(lambda: self._launch(timeout_s, schedule), timeout_s)
 
     def read(self) -> list[NDArray[Any]] | Fault:
         """Copies of all buffers, or why they can't be trusted; see `interface.Session`."""
@@ -134,12 +143,25 @@ class CpuSession:
                 extra={"errno": hello.detail},
             )
 
-    def _launch(self, timeout_s: float) -> Launched:
+    def _reset(self) -> None:
+        """Nothing of an earlier launch is left in the child."""
+        if not self._is_used:
+            return
+        self._check_rest()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        child = self._running()
+        child.send(protocol.reset_request(self._next()))
+        self._expect(child.receive(deadline), Say.RESET)
+        self._rested_ns = child.settle(deadline)
+        self._is_used = False
+
+    def _launch(self, timeout_s: float, schedule: Schedule) -> Launched:
         child = self._running()
         self._check_rest()
         before_ns = child.cpu_ns()
         deadline = time.monotonic() + timeout_s
-        child.send(protocol.launch_request(self._next()))
+        self._is_used = True
+        child.send(protocol.launch_request(self._next(), schedule))
         self._expect(child.receive(deadline), Say.DONE)
         self._rested_ns = child.settle(deadline)
         return Launched(time_us=(self._rested_ns - before_ns) / 1000)
@@ -147,7 +169,7 @@ class CpuSession:
     def _expect(self, message: Message, say: Say) -> Message:
         if message.say == say and message.sequence == self._sequence:
             return message
-        if message.say in (Say.STARTED, Say.LOADED, Say.DONE):
+        if message.say in (Say.STARTED, Say.LOADED, Say.DONE, Say.RESET):
             raise Babble
         raise _Reported(message)
 

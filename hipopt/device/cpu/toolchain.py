@@ -30,10 +30,18 @@ COMPILE_FLAGS = (
     "-std=gnu++17", "-O2", "-g1", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
     "-fno-strict-aliasing", "-fwrapv", "-fstack-clash-protection",
     "-falign-functions=64", "-falign-loops=32",  # or where code happens to lie shows in its time
+    *(f"-fno-builtin-{name}" for name in (
+        "rint", "rintf", "nearbyint", "nearbyintf", "lrint", "lrintf", "llrint", "llrintf",
+    )),
 )  # fmt: skip
+"""The functions named here are the runtime's, which round to even in every rounding mode."""
 _GCC_FLAGS = ("-fno-extern-tls-init", "-fmax-errors=10")
 _CLANG_FLAGS = ("-ferror-limit=10", "-UNDEBUG")
 
+_UNITS = (
+    "main", "fault", "sandbox", "scheduler", "fibers", "lds", "order", "rounding", "state",
+    "switch",
+)  # fmt: skip
 _HEADERS = (
     "assert.h", "cassert", "cooperative_groups.h", "cuda.h", "cuda_bf16.h", "cuda_fp16.h",
     "cuda_runtime.h", "cuda_runtime_api.h", "device_launch_parameters.h",
@@ -66,10 +74,7 @@ class Toolchain(Record, frozen=True, kw_only=True):
     @property
     def objects(self) -> tuple[str, ...]:
         """The runtime's object files, in link order: its marks must come last."""
-        return tuple(
-            str(self.directory / f"{name}.o")
-            for name in ("main", "fault", "sandbox", "scheduler", "switch")
-        )
+        return tuple(str(self.directory / f"{name}.o") for name in _UNITS)
 
     def compile_command(self, source: str, output: str) -> list[str]:
         """Compiles one file with the emulation header before its first line."""

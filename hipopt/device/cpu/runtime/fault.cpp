@@ -10,7 +10,8 @@
 #include <new>
 
 #include "execution.hpp"
-#include "scheduler.hpp"
+#include "fibers.hpp"
+#include "lds.hpp"
 
 namespace hipopt {
 namespace {

@@ -17,6 +17,7 @@ enum class Say : std::uint32_t {
     lds_overrun = 8,
     stack_overflow = 9,
     assertion = 10,  // detail: the line
+    reset = 11,      // nothing of earlier launches is left
 };
 
 struct Message {
