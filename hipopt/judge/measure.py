@@ -21,7 +21,7 @@ FEWEST_ROUNDS = 3
 MAX_ROUNDS = 60
 GROWTH = 1.25
 """Rounds at a look by those at the one before."""
-BUDGET_S = 3.0
+BUDGET_S = 5.0
 """Wall seconds after which a measurement takes what it has."""
 _CONFIRMING_SEEDS = 1000
 """Distance of the confirming measurement's seeds from the first's."""
