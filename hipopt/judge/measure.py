@@ -16,7 +16,8 @@ from hipopt.judge.twin import build_twin
 from hipopt.records import Record, Timing, Verdict
 
 MIN_ROUNDS = 6
-"""Before the first look at whether the rounds decide; fewer only where they outlast the budget."""
+"""Before the first look at whether the rounds decide; fewer only where they outlast the budget or
+show a plain difference."""
 FEWEST_ROUNDS = 3
 MAX_ROUNDS = 60
 GROWTH = 1.25
@@ -76,6 +77,8 @@ class _Bench(Record, frozen=True, kw_only=True):
             late = len(rounds) >= FEWEST_ROUNDS and time.monotonic() > give_up_at
             sampled = Sampled(tuple(rounds))
             if late or len(rounds) >= MAX_ROUNDS:
+                return sampled
+            if len(rounds) >= FEWEST_ROUNDS and sampled.is_plain(self.options.min_speedup):
                 return sampled
             if len(rounds) >= next_look:
                 if sampled.is_settled(self.options.min_speedup):

@@ -34,6 +34,9 @@ STEADY = 0.05
 """A kernel is warm once a launch is no more than this share faster than the one before."""
 MOST_WARM_UPS = 8
 
+PLAIN = 1.2
+"""A ratio that no noise of one kernel comes near."""
+
 Pair = tuple[float, float]
 
 
@@ -109,6 +112,11 @@ class Sampled:
     def is_settled(self, min_speedup: float) -> bool:
         """Whether more rounds are not worth their time."""
         return is_settled(self.speedup, self.floor, min_speedup)
+
+    def is_plain(self, min_speedup: float) -> bool:
+        """Whether so few rounds as there are will do: a verdict on a large difference."""
+        apart = self.speedup.middle >= PLAIN or self.speedup.middle <= 1 / PLAIN
+        return apart and self.decide(min_speedup) in {Verdict.FASTER, Verdict.SLOWER}
 
     def summarise(self, workload: int, *, emulated: bool, confirmed: bool) -> Timing:
         """The record of a comparison on workload number `workload`."""

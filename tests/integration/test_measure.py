@@ -6,7 +6,7 @@ import pytest
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.device.interface import CompileFailure
 from hipopt.judge.judge import Judge
-from hipopt.judge.measure import MIN_ROUNDS, measure
+from hipopt.judge.measure import FEWEST_ROUNDS, measure
 from hipopt.judge.objection import Objection
 from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.judge.statistics import LEAST_FLOOR
@@ -54,7 +54,7 @@ def test_a_winner_is_measured_twice(cpu_device: CpuDevice, prepared: Prepared) -
     verdict, timing = measured(cpu_device, prepared, LESS)
     assert verdict is Verdict.FASTER
     assert timing.confirmed
-    assert timing.rounds > MIN_ROUNDS
+    assert timing.rounds >= 2 * FEWEST_ROUNDS
     assert timing.low > max(1.05, timing.noise_floor)
     assert timing.noise_floor >= LEAST_FLOOR
     assert timing.candidate_time_us < timing.reference_time_us

@@ -102,6 +102,16 @@ def test_speedup_and_noise_floor_come_from_their_own_pairs() -> None:
     assert sampled.candidate_us == pytest.approx(50, rel=0.02)
 
 
+def test_three_rounds_show_a_plain_difference_only() -> None:
+    """Half the time is plain; a tenth less is not, however clear its interval is."""
+    half = Sampled(tuple(run(candidate=around(50, 0.01))[0] for _ in range(3)))
+    assert half.is_plain(1.05)
+    assert half.decide(3.0) is not Verdict.FASTER
+    assert not half.is_plain(3.0)
+    tenth = Sampled(tuple(run(candidate=around(90, 0.001))[0] for _ in range(3)))
+    assert not tenth.is_plain(1.05)
+
+
 def test_blocks_are_thrown_away_by_the_reference_alone() -> None:
     """A jump of the reference or its twin costs its block; one of the candidate costs nothing."""
     still = Block((100, 100), (100, 100), (100, 100))
