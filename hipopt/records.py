@@ -39,9 +39,9 @@ RANDOM_FILLS: frozenset[str] = frozenset({"normal", "uniform", "index", "sorted"
 class Verdict(StrEnum):
     """The outcome of judging one candidate."""
 
-    FASTER = "faster"  # correct, and the speedup's interval clears the least speedup asked for
-    SAME = "same"  # correct, and the whole interval lies within the least speedup either way
-    SLOWER = "slower"  # correct, and slower by more than the least speedup
+    FASTER = "faster"  # correct; the speedup's interval clears the noise and the least speedup
+    SAME = "same"  # correct, not slower, and the interval lies within the least speedup either way
+    SLOWER = "slower"  # correct, and slower by more than the noise
     INCONCLUSIVE = "inconclusive"  # correct, but the timing can't tell
     MISMATCH = "mismatch"  # computes something else than the reference
     NONDETERMINISTIC = "nondeterministic"  # differs from run to run where the reference doesn't
@@ -274,13 +274,24 @@ class Timing(Record, frozen=True, kw_only=True):
     """Median over blocks of reference time by candidate time."""
     low: float
     high: float
-    """Bootstrap interval of the speedup."""
+    """Bootstrap interval of the speedup, drawn over rounds."""
     confidence: float
+    """Of the interval, as a share of 1."""
+    noise_floor: float
+    """Ratio, 1 or more: what the reference and a second build of itself may differ by here and
+    now. No smaller difference is called faster or slower."""
+    rounds: int
+    """Number of rounds kept; each is a fresh process of each kernel, on data of its own."""
     blocks: int
-    """Number of interleaved blocks kept."""
+    """Number of interleaved blocks kept, in all rounds."""
+    rejected_blocks: int
+    """Number of blocks thrown away because the machine was disturbed."""
+    confirmed: bool
+    """True: a second, independent measurement came to the same verdict. False: there was none,
+    as the first showed no difference, or it came to another."""
     reference_time_us: float
-    """Median time of one launch."""
     candidate_time_us: float
+    """Median times of one launch."""
     workload: int
     emulated: bool
     """True: CPU time of the emulator, which says nothing about a GPU."""
@@ -289,9 +300,10 @@ class Timing(Record, frozen=True, kw_only=True):
         """One sentence for a person or a model."""
         where = "CPU time of the emulator, not of a GPU" if self.emulated else "GPU time"
         return (
-            f"{self.speedup:.2f}x ({self.confidence:.0%} interval {self.low:.2f} to "
-            f"{self.high:.2f}; original {self.reference_time_us:.0f} us, candidate "
-            f"{self.candidate_time_us:.0f} us a launch; {where})"
+            f"{self.speedup:.3g}x ({self.confidence:.0%} interval {self.low:.3g} to "
+            f"{self.high:.3g}, noise {self.noise_floor - 1:.1%}; original "
+            f"{self.reference_time_us:.0f} us, candidate {self.candidate_time_us:.0f} us a launch; "
+            f"{where})"
         )
 
 

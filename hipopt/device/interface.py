@@ -33,6 +33,9 @@ class DeviceDescription(Record, frozen=True, kw_only=True):
     """The compiler with its version."""
     emulated: bool
     """True: times are CPU time of the emulator and say nothing about a GPU."""
+    peak_bandwidth_gb_s: float | None = None
+    """10^9 bytes a second that its memory can take at the very best; None: not known. A time below
+    what that allows is refused as impossible, so where in doubt it is too high."""
 
 
 class Parameter(Record, frozen=True, kw_only=True):
@@ -103,7 +106,17 @@ class Launched(Record, frozen=True, kw_only=True):
 
 
 class Session(Protocol):
-    """A disposable child process with one code object loaded."""
+    """A disposable child process with one code object loaded.
+
+    What comparisons of times rest on, on every device:
+
+    - A launch starts cold. Its buffers are rewritten right before it, and then so much other
+      memory is gone through that nothing of them is left in the caches nearest to the cores: a
+      GPU's session writes a buffer of twice the last-level cache on the same stream.
+    - Nothing but the kernel is timed: a GPU's session waits until restoring and flushing are done,
+      and takes the device's own time stamps around the kernel.
+    - Two sessions never have the same memory, so that fresh sessions lie at other addresses.
+    """
 
     def __enter__(self) -> Self: ...
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.device.cpu import arguments, faults, protocol
+from hipopt.device.cpu.caches import evict
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
 from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import SharedBuffers, area, random_base
@@ -104,6 +105,7 @@ class CpuSession:
         reset = self._guarded(self._reset, START_TIMEOUT_S)
         if reset is not None:
             return reset
+        evict()
         return self._guarded(lambda: self._launch(timeout_s, schedule), timeout_s)
 
     def read(self) -> list[NDArray[Any]] | Fault:

@@ -30,6 +30,7 @@ MEMORY_BYTES = 4 << 30
 COMPILE_FLAGS = (
     "-std=gnu++17", "-O2", "-g1", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
     "-fno-strict-aliasing", "-fwrapv", "-fstack-clash-protection",
+    "-falign-functions=64", "-falign-loops=32",  # or where code happens to lie shows in its time
     *(f"-fno-builtin-{name}" for name in (
         "rint", "rintf", "nearbyint", "nearbyintf", "lrint", "lrintf", "llrint", "llrintf",
     )),
@@ -43,14 +44,17 @@ _UNITS = (
     "switch",
 )  # fmt: skip
 _MICROSCOPE_UNITS = ("regions", "races", "hooks", "atomic_hooks", "undefined")
-_MICROSCOPE_FLAGS = ("-fsanitize=thread", "-fdata-sections", "-DHIPOPT_MICROSCOPE")
+_MICROSCOPE_FLAGS = ("-fdata-sections", "-DHIPOPT_MICROSCOPE")
 _UNDEFINED = "alignment,float-cast-overflow,integer-divide-by-zero,unreachable,return"
 _GCC_MICROSCOPE_FLAGS = (
-    f"-fsanitize=object-size,{_UNDEFINED}", "--param=tsan-distinguish-volatile=1",
+    f"-fsanitize=thread,object-size,{_UNDEFINED}", "--param=tsan-distinguish-volatile=1",
     "--param=tsan-instrument-func-entry-exit=0",
 )  # fmt: skip
+# Told to the compiler proper: its driver allows what its own runtime libraries can do.
 _CLANG_MICROSCOPE_FLAGS = (
-    f"-fsanitize=local-bounds,{_UNDEFINED}", "-mllvm", "-tsan-distinguish-volatile=1",
+    "-Xclang", f"-fsanitize=thread,local-bounds,{_UNDEFINED}",
+    "-Xclang", "-fsanitize-recover=alignment,float-cast-overflow,integer-divide-by-zero",
+    "-mllvm", "-tsan-distinguish-volatile=1",
     "-mllvm", "-tsan-instrument-func-entry-exit=0",
     "-mllvm", "-tsan-instrument-read-before-write=1",
 )  # fmt: skip

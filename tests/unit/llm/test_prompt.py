@@ -89,8 +89,9 @@ def test_evidence_of_the_latest_attempt_is_told() -> None:
         actual="2.0", max_abs_error=1.0, rtol=1e-5, atol=1e-6, family="wide", schedule="reverse",
     )  # fmt: skip
     timing = Timing(
-        speedup=1.1, low=1.0, high=1.2, confidence=0.95, blocks=9, reference_time_us=11.0,
-        candidate_time_us=10.0, workload=0, emulated=True,
+        speedup=1.1, low=1.0, high=1.2, confidence=0.95, noise_floor=1.02, rounds=6, blocks=11,
+        rejected_blocks=1, confirmed=False, reference_time_us=11.0, candidate_time_us=10.0,
+        workload=0, emulated=True,
     )  # fmt: skip
     latest = judged(
         1, Verdict.MISMATCH, mismatch=mismatch, timing=timing, resources=Resources(vgprs=32),

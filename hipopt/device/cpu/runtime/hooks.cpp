@@ -97,4 +97,9 @@ void* hipopt_memset(void* to, int value, std::size_t bytes) {
     hipopt::write(to, bytes, HIPOPT_HERE, hipopt::Mark::plain);
     return std::memset(to, value, bytes);
 }
+
+// What clang puts in their place.
+void* __tsan_memcpy(void*, const void*, std::size_t) __attribute__((alias("hipopt_memcpy")));
+void* __tsan_memmove(void*, const void*, std::size_t) __attribute__((alias("hipopt_memmove")));
+void* __tsan_memset(void*, int, std::size_t) __attribute__((alias("hipopt_memset")));
 }

@@ -24,8 +24,8 @@ void fence();
                           reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)) - 1)
 #define HIPOPT_FENCE() hipopt::fence()
 
-#if !defined(HIPOPT_RUNTIME)
-// Compilers don't look into libc.
+#if !defined(HIPOPT_RUNTIME) && !defined(__clang__)
+// GCC does not show what libc's functions access; clang calls hooks in their place.
 extern "C" {
 void* memcpy(void*, const void*, std::size_t) noexcept __asm__("hipopt_memcpy");
 void* memmove(void*, const void*, std::size_t) noexcept __asm__("hipopt_memmove");

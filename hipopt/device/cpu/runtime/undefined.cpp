@@ -33,8 +33,12 @@ struct TypeMismatch {
 };
 
 [[noreturn]] void undefined(Undefined what, const Location& where) {
-    hipopt::die(Say::undefined, static_cast<std::uint64_t>(what), where.line,
-                reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)) - 1);
+    hipopt::die(Say::undefined, static_cast<std::uint64_t>(what), where.line);
+}
+
+[[noreturn]] void outside_local(void* return_address) {
+    hipopt::die(Say::undefined, static_cast<std::uint64_t>(Undefined::outside_object), 0,
+                reinterpret_cast<std::uintptr_t>(return_address) - 1);
 }
 
 }  // namespace
@@ -48,6 +52,8 @@ void __ubsan_handle_type_mismatch_v1(const TypeMismatch* data, std::uintptr_t p)
 void __ubsan_handle_out_of_bounds(const Location* where, std::uintptr_t) {
     undefined(Undefined::outside_object, *where);
 }
+void __ubsan_handle_local_out_of_bounds_abort() { outside_local(__builtin_return_address(0)); }
+void __ubsan_handle_local_out_of_bounds() { outside_local(__builtin_return_address(0)); }
 void __ubsan_handle_divrem_overflow(const Location* where, std::uintptr_t, std::uintptr_t) {
     undefined(Undefined::division, *where);
 }
