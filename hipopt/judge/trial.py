@@ -58,7 +58,7 @@ class Trial:
         if isinstance(code, CompileFailure):
             first = first_error(code.output)
             raise Objection(code.verdict, first, compiler_output=code.output)
-        if code.parameters != self._prepared.codes[template].parameters:
+        if _sizes(code) != _sizes(self._prepared.codes[template]):
             raise Objection(
                 Verdict.REJECTED, "the candidate's arguments have other sizes than the original's"
             )
@@ -117,6 +117,11 @@ class Trial:
         finally:
             spent = time.perf_counter() - started
             self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + spent
+
+
+def _sizes(code: CodeObject) -> list[tuple[bool, int]]:
+    """What the arguments are, whatever they are called."""
+    return [(parameter.is_pointer, parameter.size) for parameter in code.parameters]
 
 
 def first_error(output: str) -> str:
