@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from hipopt.source.slice import slice_kernel
 from hipopt.source.splice import SpliceFailure, splice
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+BUNDLED = EXAMPLES / "manifest.json"
 
 NO_SPEEDUP = 1e9
 """As the least speedup it makes timing stop at its least number of blocks: a proof of correctness
@@ -29,10 +30,15 @@ class Kernel(Record, frozen=True, kw_only=True):
     """One kernel of a manifest, cut out."""
 
     label: str
-    """Unique among the manifests of a run: `manifest/101/relu_kernel`."""
+    """Unique in a run: `bundled/101/relu_kernel`, `<manifest's name>/<id>/<kernel>`."""
     capsule: Capsule
     workloads: tuple[Workload, ...]
     """Empty: the judge finds them."""
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it is one of the examples."""
+        return self.label.startswith("bundled/")
 
 
 class Uncut(Record, frozen=True, kw_only=True):
@@ -64,7 +70,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def chosen(options: argparse.Namespace) -> KernelChoice:
     """The kernels that the command line names."""
-    bundled = () if options.no_bundled else (EXAMPLES / "manifest.json",)
+    bundled = () if options.no_bundled else (BUNDLED,)
     return KernelChoice(
         manifests=(*bundled, *options.manifests),
         names=frozenset(options.only),
@@ -76,7 +82,8 @@ def load(choice: KernelChoice) -> Iterator[Kernel | Uncut]:
     """The kernels chosen, in the manifests' order."""
     for path in choice.manifests:
         for task in Manifest(path).tasks():
-            label = f"{path.stem}/{task.id}/{task.name}"
+            source = "bundled" if path == BUNDLED else path.stem
+            label = f"{source}/{task.id}/{task.name}"
             if not choice.names or not choice.names.isdisjoint((label, task.name)):
                 yield _cut(label, task, find_workloads=choice.find_workloads)
 
@@ -99,18 +106,6 @@ def _cut(label: str, task: KernelTask, *, find_workloads: bool) -> Kernel | Uncu
         return Uncut(label=label, reason=str(error))
     workloads = () if find_workloads else task.workloads
     return Kernel(label=label, capsule=capsule, workloads=workloads)
-
-
-def judge_code(kernel: Kernel, code: str, options: JudgeOptions) -> Judgement:
-    """The verdict on `code` in the kernel's place; the kernel is prepared once a process.
-
-    Raises:
-        DeviceError: our side failed.
-    """
-    ready = prepared(kernel, options)
-    if isinstance(ready, Judgement):
-        return ready
-    return judge_prepared(ready, code, options)
 
 
 def judge_prepared(
@@ -138,9 +133,3 @@ def prepared(kernel: Kernel, options: JudgeOptions) -> Prepared | Judgement:
     if key not in _PREPARED:
         _PREPARED[key] = judge(options).prepare(kernel.capsule, kernel.workloads)
     return _PREPARED[key]
-
-
-def judged(kernels: Iterable[Kernel], labels: Iterable[str]) -> list[Kernel]:
-    """Those of the kernels that are named in `labels`."""
-    wanted = set(labels)
-    return [kernel for kernel in kernels if kernel.label in wanted]
