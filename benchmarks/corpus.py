@@ -40,8 +40,8 @@ def main() -> None:
     every = list(unique(found))
     kept, aside = plain(every, options.output.parent)
     options.output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(found)} kernels, {len(every)} of them different; {len(kept)} have only scalars and "
-          f"pointers and stand in {options.output}")  # fmt: skip
+    print(f"{len(found)} kernels, {len(every)} of them different; {len(kept)} take only scalars "
+          f"and pointers, and stand in {options.output}")  # fmt: skip
     print_reasons("left aside", [*aside, *(warning.partition(": ")[2] for warning in warnings)])
     if not options.no_compile:
         compile_all(options.output)
@@ -57,9 +57,7 @@ def unique(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield row
 
 
-def plain(
-    rows: Iterable[dict[str, Any]], folder: Path
-) -> tuple[list[dict[str, Any]], list[str]]:
+def plain(rows: Iterable[dict[str, Any]], folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """The rows whose kernel takes only scalars and pointers to them; why the others are left."""
     kept, reasons = [], []
     for row in rows:
@@ -83,12 +81,13 @@ def plain(
 
 def _name(template_parameter: str) -> str:
     """`T` of `typename T`."""
-    return (re.findall(r"\w+", template_parameter) or [""])[-1]
+    words: list[str] = re.findall(r"\w+", template_parameter)
+    return words[-1] if words else ""
 
 
 def compile_all(manifest: Path) -> None:
     """Prints how many of the manifest's kernels compile, and why the others don't."""
-    rows = list(spread(compiled, [k for k in load(KernelChoice(manifests=(manifest,)))]))
+    rows = list(spread(compiled, list(load(KernelChoice(manifests=(manifest,))))))
     reasons = [row["reason"] for row in rows if row["reason"]]
     templates = sum(row["template"] for row in rows)
     print(f"{len(rows) - len(reasons) - templates} of {len(rows)} compile; {templates} more are "

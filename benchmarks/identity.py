@@ -15,7 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.kernels import (
-    NO_SPEEDUP, Kernel, add_choice, chosen, judge_prepared, load_cut, prepared,
+    NO_SPEEDUP,
+    Kernel,
+    add_choice,
+    chosen,
+    judge_prepared,
+    load_cut,
+    prepared,
 )  # fmt: skip
 from benchmarks.pool import Row, Table, spread
 from benchmarks.reformat import STYLES, rewritten
@@ -43,14 +49,20 @@ def main() -> None:
     judging = JudgeOptions() if options.timed else JudgeOptions(min_speedup=NO_SPEEDUP)
     table = Table(options.output, lambda row: (row["kernel"], row["form"], row["time"]))
     jobs = [
-        Job(kernel=kernel, times=range(first, min(first + TIMES_A_JOB, options.times)), options=judging)
+        Job(kernel=kernel, times=times, options=judging)
         for kernel in load_cut(chosen(options))
-        for first in range(0, options.times, TIMES_A_JOB)
-    ]  # fmt: skip
+        for times in batched(options.times)
+    ]
     waiting = [job for job in jobs if not all(row in table for row in _expected(job))]
     for row in spread(trials, waiting):
         table.add(row)
     sys.exit(report(table.rows))
+
+
+def batched(times: int) -> list[range]:
+    """0 to `times`, in ranges of a job each."""
+    starts = range(0, times, TIMES_A_JOB)
+    return [range(first, min(first + TIMES_A_JOB, times)) for first in starts]
 
 
 def _expected(job: Job) -> Iterable[Row]:

@@ -120,7 +120,7 @@ def judge_prepared(
 
 @lru_cache(maxsize=64)
 def judge(options: JudgeOptions) -> Judge:
-    """This process's judge, on the device of the settings."""
+    """The judge of this process, on the device of the settings."""
     return Judge(open_device(load_settings()), options)
 
 

@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.kernels import (
-    NO_SPEEDUP, Kernel, add_choice, chosen, judge, judge_prepared, load_cut, prepared,
+    NO_SPEEDUP,
+    Kernel,
+    add_choice,
+    chosen,
+    judge,
+    judge_prepared,
+    load_cut,
+    prepared,
 )  # fmt: skip
 from benchmarks.mutation import KINDS, Mutant, sample
 from benchmarks.objectcode import same_code
@@ -141,8 +148,9 @@ def report(rows: list[Row], explained: dict[str, str]) -> None:
     unexplained = [row for row in survivors if row["key"] not in explained]
     outcomes = Counter(row["outcome"] for row in rows)
     compiled = sum(outcomes[o] for o in ("caught", "survived", "same_code"))
-    print(f"{len(rows)} mutants of {len({row['kernel'] for row in rows})} kernels: {compiled} "
-          f"compile; aside: {_counted(outcomes, 'not_compiled', 'refused', 'no_workload')}")  # fmt: skip
+    aside = _counted(outcomes, "not_compiled", "refused", "no_workload")
+    kernels = {row["kernel"] for row in rows}
+    print(f"{len(rows)} mutants of {len(kernels)} kernels: {compiled} compile; aside: {aside}")
     print(f"{'kind':24} {'caught':>7} {'survived':>9} {'explained':>10} {'same code':>10}")
     for kind in KINDS:
         _print_line(kind, [row for row in rows if row["kind"] == kind], explained)

@@ -207,9 +207,7 @@ def _halved(body: Body) -> Iterator[Mutant]:
     """`int` for `long long`."""
     for token, behind in pairwise(body.lexemes):
         if token.text == behind.text == "long":
-            yield Mutant(
-                kind="narrowed_type", start=token.start, end=behind.end, replacement="int"
-            )
+            yield Mutant(kind="narrowed_type", start=token.start, end=behind.end, replacement="int")
 
 
 def _plain_update(body: Body, index: int) -> str | None:
@@ -260,19 +258,16 @@ def _other_bound(body: Body) -> Iterator[Mutant]:
 def _without_start(body: Body) -> Iterator[Mutant]:
     """`float sum;` for `float sum = 0.0f;`, and `s[i] = 0;` left out."""
     for node in body.nodes:
-        if node.type == "init_declarator":
-            declarator = node.child_by_field_name("declarator")
-            if declarator is not None and _is_plain(node.child_by_field_name("value")):
-                if not _is_const(body, node.parent):
-                    yield Mutant(
-                        kind="dropped_initialisation", start=declarator.end_byte,
-                        end=node.end_byte, replacement="",
-                    )  # fmt: skip
+        declarator = node.child_by_field_name("declarator")
+        if node.type == "init_declarator" and declarator is not None:
+            if _is_plain(node.child_by_field_name("value")) and not _is_const(body, node.parent):
+                yield _dropped(declarator.end_byte, node.end_byte, "")
         elif node.type == "expression_statement" and _sets_literal(node):
-            yield Mutant(
-                kind="dropped_initialisation", start=node.start_byte, end=node.end_byte,
-                replacement=";",
-            )  # fmt: skip
+            yield _dropped(node.start_byte, node.end_byte, ";")
+
+
+def _dropped(start: int, end: int, replacement: str) -> Mutant:
+    return Mutant(kind="dropped_initialisation", start=start, end=end, replacement=replacement)
 
 
 def _is_plain(value: Node | None) -> bool:

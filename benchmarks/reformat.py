@@ -24,6 +24,9 @@ STYLES: tuple[Style, ...] = ("dense", "airy")
 _DECLARATIONS = frozenset({
     "declaration", "parameter_declaration", "optional_parameter_declaration", "for_range_loop",
 })  # fmt: skip
+_MEANT_OTHERWISE = frozenset({
+    "type_identifier", "namespace_identifier", "ERROR", "lambda_expression", "field_declaration",
+})  # fmt: skip
 _BEFORE_FOREIGN = frozenset({".", "->", "::"})
 
 
@@ -71,9 +74,7 @@ def _taken(capsule: Capsule, root: Node, tokens: Sequence[Token]) -> set[str]:
     for parameter in capsule.template_parameters:
         taken.update(word.text for word in code_words(parameter))
     for node in walk(root):
-        if node.type in ("type_identifier", "namespace_identifier", "ERROR", "lambda_expression"):
-            taken.update(word.text for word in code_words(span(text, node)))
-        elif node.type == "field_declaration":
+        if node.type in _MEANT_OTHERWISE:
             taken.update(word.text for word in code_words(span(text, node)))
     for token in tokens:
         if token.kind == "directive":

@@ -118,14 +118,18 @@ def report(pairs: list[tuple[Row, Row]]) -> int:
     different = [pair for pair in pairs if _kind(pair[0]) != _kind(pair[1])]
     correct = [pair for pair in pairs if _kind(pair[0]) == _kind(pair[1]) == "correct"]
     timed = Counter((_verdict(a), _verdict(b)) for a, b in correct if _verdict(a) != _verdict(b))
-    print(f"{len(pairs)} verdicts, replayed from their records: {len(different)} came out otherwise")
+    print(
+        f"{len(pairs)} verdicts, replayed from their records: {len(different)} came out otherwise"
+    )
     for kind, count in sorted(Counter(_kind(first) for first, _ in pairs).items()):
         print(f"  {kind:16} {count:5}")
     shown = [(a["judgement"]["mismatch"], b["judgement"]["mismatch"]) for a, b in pairs]
     mismatches = [(was, again) for was, again in shown if was is not None]
     same = sum(was == again for was, again in mismatches)
     print(f"{same} of {len(mismatches)} mismatches show the same buffer, index, values and seed")
-    print(f"{len(correct)} found correct both times; of these {sum(timed.values())} timed otherwise")
+    print(
+        f"{len(correct)} found correct both times; of these {sum(timed.values())} timed otherwise"
+    )
     for (before, after), count in sorted(timed.items()):
         print(f"  {before} then {after}: {count}")
     for first, again in different:
