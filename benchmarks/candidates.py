@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from benchmarks.kernels import EXAMPLES, Kernel
-from benchmarks.mutation import sample
+from benchmarks.sampling import sample
 from hipopt.llm.reply import Candidate as Reply
 from hipopt.llm.reply import parse_reply
 from hipopt.records import Record

@@ -26,9 +26,10 @@ from benchmarks.kernels import (
     load_cut,
     prepared,
 )  # fmt: skip
-from benchmarks.mutation import KINDS, Mutant, sample
+from benchmarks.mutation import KINDS, Mutant
 from benchmarks.objectcode import same_code
 from benchmarks.pool import Row, Table, spread
+from benchmarks.sampling import sample
 from hipopt.device.interface import CompileFailure
 from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.records import Judgement, Record, Verdict

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from benchmarks.kernels import BUNDLED, Kernel, KernelChoice, load
 from benchmarks.lexemes import lexemes
-from benchmarks.mutation import KINDS, Mutant, mutants, sample
+from benchmarks.mutation import KINDS, Mutant, mutants
+from benchmarks.sampling import sample
 
 TEXTS = {
     kernel.label: kernel.capsule.kernel_text
