@@ -21,12 +21,13 @@ def spread(
 ) -> Iterator[Row]:
     """The rows of `work(job)` for every job, as they come; `work` is a module's function.
 
-    A job whose work raises ends the run with that error: our side failed.
+    A job whose work raises ends the run with that error: our side failed. Processes start with what
+    this one has imported and loaded; it should have judged nothing and have no threads.
     """
     if not jobs:
         return
     started = time.monotonic()
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes or len(os.sched_getaffinity(0)), context) as pool:
         futures = [pool.submit(work, job) for job in jobs]
         try:
