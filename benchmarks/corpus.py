@@ -20,8 +20,8 @@ from benchmarks.pool import Row, spread
 from hipopt.device.interface import CompileFailure
 from hipopt.errors import SourceError
 from hipopt.extract import extract
-from hipopt.judge.options import JudgeOptions
 from hipopt.judge.build import first_error
+from hipopt.judge.options import JudgeOptions
 from hipopt.manifest import read_source
 from hipopt.source.slice import slice_kernel
 
