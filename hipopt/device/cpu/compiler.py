@@ -22,6 +22,9 @@ from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
 from hipopt.source.capsule import Capsule
 
+LDS_GAP_BYTES = 128
+"""Between static arrays in LDS of instrumented code: nothing that overruns one hits the next."""
+
 OUTPUT_CHARACTERS = 4000
 """Compiler output kept of a failure."""
 
@@ -32,12 +35,25 @@ _POINTER = 0x8000_0000
 _WORD = 4
 
 
+class LdsArray(Record, frozen=True, kw_only=True):
+    """A static array in LDS, or the dynamic area."""
+
+    name: str
+    """As the source names it; empty: the dynamic area."""
+    offset: int
+    """Bytes from the start of static LDS."""
+    bytes: int
+    """0 of the dynamic area."""
+
+
 class _Described(Record, frozen=True, kw_only=True):
     """What is kept beside an executable."""
 
     parameters: tuple[Parameter, ...]
     lds_bytes: int
     objections: tuple[str, ...]
+    lds_arrays: tuple[LdsArray, ...] = ()
+    """Of instrumented code."""
 
 
 def compile_capsule(
@@ -116,19 +132,53 @@ def _build(
     lds_bytes = sum(s.size for s in tls if _is_static_lds(s))
     undefined = [s.name for s in tls if s.section == 0]
     (scratch / "lds.s").write_text(lds_text(undefined))
+    if toolchain.is_instrumented:
+        unit.widen_tbss(LDS_GAP_BYTES)
     command = toolchain.link_command(["kernel.o", "lds.s"], f"done/{_PROGRAM}")
     failure = _step(toolchain, command, scratch, deadline)
-    if failure is None:
-        (done / _RECORD).write_bytes(
-            msgspec.json.encode(
-                _Described(
-                    parameters=parameters,
-                    lds_bytes=lds_bytes,
-                    objections=objections(unit, capsule.kernel),
-                )
-            )
-        )
-    return failure
+    if failure is not None:
+        return failure
+    arrays = _lds_arrays(unit, done / _PROGRAM) if toolchain.is_instrumented else ()
+    described = _Described(
+        parameters=parameters,
+        lds_bytes=lds_bytes,
+        objections=objections(unit, capsule.kernel),
+        lds_arrays=arrays,
+    )
+    (done / _RECORD).write_bytes(msgspec.json.encode(described))
+    return None
+
+
+def lds_arrays(code: CodeObject) -> tuple[LdsArray, ...]:
+    """Where the LDS of instrumented code lies."""
+    record = code.path.parent / _RECORD
+    return msgspec.json.decode(record.read_bytes(), type=_Described).lds_arrays
+
+
+def _lds_arrays(unit: ObjectFile, program: Path) -> tuple[LdsArray, ...]:
+    """The arrays that the kernel's object defines, where the linker put them."""
+    names = {s.name for s in unit.symbols if s.is_tls and _is_static_lds(s)}
+    guards = {s.name for s in unit.symbols if s.is_tls and not _is_static_lds(s)}
+    linked = [s for s in ObjectFile(program).symbols if s.is_tls]
+    begin = next(s.value for s in linked if s.name == "hipopt_lds_begin")
+    dynamic = next(s.value for s in linked if s.name == "hipopt_dynamic_lds")
+    arrays = [
+        LdsArray(name=_short_name(s.name), offset=s.value - begin, bytes=s.size)
+        for s in linked
+        if s.name in names | guards and begin < s.value < dynamic
+    ]
+    return (*arrays, LdsArray(name="", offset=dynamic - begin, bytes=0))
+
+
+def _short_name(symbol: str) -> str:
+    """The variable's own name in a mangled one: its last part that says its own length."""
+    found = [
+        symbol[m.end() : m.end() + int(m[0])]
+        for m in re.finditer(r"\d+", symbol)
+        if m.end() + int(m[0]) <= len(symbol)
+    ]
+    names = [name for name in found if name.isidentifier()]
+    return names[-1] if names else symbol
 
 
 def _step(

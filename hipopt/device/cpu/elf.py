@@ -20,6 +20,8 @@ _TLS = 6
 _INDIRECT = 10
 _GLOBAL = 1
 _EXTENDED = 0xFFFF
+_NOBITS = 8
+_TLS_SECTION = 0x400
 _WRITABLE_AND_ALLOCATED = 3
 
 
@@ -61,12 +63,14 @@ class ObjectFile:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._data = path.read_bytes()
         try:
             header = _HEADER.unpack_from(self._data)
             if header[0][:6] != b"\x7fELF\x02\x01":
                 raise DeviceError(f"{path}: not a 64-bit little-endian ELF file")
             offset, size, count = header[6], header[11], header[12]
+            self._table = offset
             self._sections = [
                 _Section._make(_SECTION.unpack_from(self._data, offset + i * size))
                 for i in range(count or self._extended_count(offset))
@@ -95,6 +99,15 @@ class ObjectFile:
             for s in self._sections
             if s.flags & _WRITABLE_AND_ALLOCATED == _WRITABLE_AND_ALLOCATED and s.size
         ]
+
+    def widen_tbss(self, more_bytes: int) -> None:
+        """Every thread-local section without content takes more room than its variables need."""
+        data = bytearray(self._data)
+        for index, section in enumerate(self._sections):
+            if section.kind == _NOBITS and section.flags & _TLS_SECTION and section.size:
+                wider = section._replace(size=section.size + more_bytes)
+                _SECTION.pack_into(data, self._table + index * _SECTION.size, *wider)
+        self._path.write_bytes(data)
 
     def _extended_count(self, offset: int) -> int:
         """Section count of a file with 65,280 sections or more: it stands in section 0."""

@@ -41,6 +41,7 @@ class CpuSession:
         self._child: Child | None = None
         self._buffers: SharedBuffers | None = None
         self._base = random_base()
+        self._dims = (1, 1, 1), (1, 1, 1)
         self._fault: Fault | None = None
         self._started = False
         self._is_used = False
@@ -83,15 +84,17 @@ class CpuSession:
         self._free()
         if not keep_addresses:
             self._base = random_base()
-        arrays = [a for a in args if isinstance(a, np.ndarray)]
-        buffers = self._buffers = SharedBuffers(arrays, self._base)
+        buffers = self._buffers = self._share([a for a in args if isinstance(a, np.ndarray)])
+        self._dims = grid, block
         request = protocol.load_request(
             self._next(), grid, block, lds_bytes, area(buffers.placements, self._base),
-            [p.mapping for p in buffers.placements],
-            arguments.pack(args, [p.address for p in buffers.placements]),
+            buffers.mappings, arguments.pack(args, [p.address for p in buffers.placements]),
         )  # fmt: skip
         done = self._guarded(lambda: self._load(request, buffers.fd), START_TIMEOUT_S)
         return done if isinstance(done, Fault) else None
+
+    def _share(self, arrays: Sequence[NDArray[Any]]) -> SharedBuffers:
+        return SharedBuffers(arrays, self._base)
 
     def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
         """Restore all buffers, run the kernel once and time it; see `interface.Session`."""
@@ -129,7 +132,11 @@ class CpuSession:
         reply = self._expect(child.receive(deadline), Say.LOADED)
         if reply.detail != 0:
             raise DeviceError(f"the child could not map its buffers (errno {reply.detail})")
+        self._prepare(child, deadline)
         self._rested_ns = child.settle(deadline)
+
+    def _prepare(self, child: Child, deadline: float) -> None:
+        """What else the child must be told before it can launch what is loaded."""
 
     def _start(self, hello: Message) -> None:
         if hello.say != Say.STARTED:
@@ -164,7 +171,7 @@ class CpuSession:
     def _expect(self, message: Message, say: Say) -> Message:
         if message.say == say and message.sequence == self._sequence:
             return message
-        if message.say in (Say.STARTED, Say.LOADED, Say.DONE, Say.RESET):
+        if message.say in (Say.STARTED, Say.LOADED, Say.DONE, Say.RESET, Say.WATCHED):
             raise Babble
         raise _Reported(message)
 
@@ -188,13 +195,14 @@ class CpuSession:
             reason = "the kernel meddled with the process that runs it, or ran on after its end"
             self._fault = Fault(verdict=Verdict.REJECTED, reason=reason)
         except _Reported as report:
-            placements = self._buffers.placements if self._buffers else ()
-            line = source_line(self._code.path, report.message.instruction)
-            self._fault = faults.from_message(
-                report.message, placements, self._code.parameters, line
-            )
+            self._fault = self._explain(report.message)
         self._running().kill()
         return self._fault
+
+    def _explain(self, message: Message) -> Fault:
+        placements = self._buffers.placements if self._buffers else ()
+        line = source_line(self._code.path, message.instruction)
+        return faults.from_message(message, placements, self._code.parameters, line)
 
     def _pointers(self) -> list[tuple[int, Any]]:
         return [(i, p) for i, p in enumerate(self._code.parameters) if p.is_pointer]

@@ -40,6 +40,11 @@ void* fresh_stack(char* top) {
     return frame;
 }
 
+bool is_stack(std::uintptr_t address) {
+    const auto low = reinterpret_cast<std::uintptr_t>(stacks);
+    return stacks != nullptr && low <= address && address < low + stride * (max_threads + 1);
+}
+
 void scrub(unsigned fiber) {
     char* low = low_of(fiber);
     const std::size_t used = pages(static_cast<std::size_t>(top_of(fiber) - low));
@@ -74,9 +79,10 @@ Fiber* renew_fibers() {
     return fiber_count == 0 ? nullptr : fibers;
 }
 
-bool is_stack(std::uintptr_t address) {
-    const auto low = reinterpret_cast<std::uintptr_t>(stacks);
-    return stacks != nullptr && low <= address && address < low + stride * (max_threads + 1);
+bool is_own_stack(std::uintptr_t address) {
+    const auto base = reinterpret_cast<std::uintptr_t>(stacks);
+    const auto here = reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+    return is_stack(address) && (address - base) / stride == (here - base) / stride;
 }
 
 bool is_stack_guard(std::uintptr_t address) {

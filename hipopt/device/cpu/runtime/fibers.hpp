@@ -22,8 +22,8 @@ Fiber* new_fiber();
 Fiber* renew_fibers();
 // Whether the address lies in the guard below a fiber's stack.
 bool is_stack_guard(std::uintptr_t address);
-// Whether the address lies on any fiber's stack.
-bool is_stack(std::uintptr_t address);
+// Whether the address lies on the stack that the caller runs on, which is a fiber's.
+bool is_own_stack(std::uintptr_t address);
 
 }  // namespace hipopt
 

@@ -13,7 +13,7 @@ extern thread_local unsigned char hipopt_dynamic_lds[] __asm__("hipopt_dynamic_l
 namespace hipopt {
 namespace {
 
-constexpr std::size_t page_bytes = 4096, lds_area_bytes = (160 << 10) + page_bytes;
+constexpr std::size_t page_bytes = lds_page_bytes;
 
 std::size_t dynamic_lds_bytes;
 std::uint32_t launch_number;

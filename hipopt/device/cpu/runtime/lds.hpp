@@ -7,6 +7,9 @@
 
 namespace hipopt {
 
+inline constexpr std::size_t lds_page_bytes = 4096;
+inline constexpr std::size_t lds_area_bytes = (160 << 10) + lds_page_bytes;
+
 // Makes just `bytes` of the dynamic LDS usable, up to a page's rest that is checked after a block.
 void protect_lds(std::size_t bytes);
 // From the next block on, LDS starts with other garbage.

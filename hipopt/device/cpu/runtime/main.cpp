@@ -10,6 +10,8 @@
 
 #include "fault.hpp"
 #include "lds.hpp"
+#include "microscope.hpp"
+#include "observation.hpp"
 #include "sandbox.hpp"
 #include "scheduler.hpp"
 #include "state.hpp"
@@ -18,7 +20,7 @@ namespace {
 
 using namespace hipopt;
 
-enum class Command : std::uint32_t { load = 1, launch = 2, reset = 3 };
+enum class Command : std::uint32_t { load = 1, launch = 2, reset = 3, watch = 4 };
 
 constexpr unsigned max_buffers = 256;
 constexpr std::size_t max_argument_bytes = 16 << 10;
@@ -47,6 +49,8 @@ struct LaunchRequest {
     std::uint32_t sequence;
     Schedule schedule;
 };
+
+static_assert(sizeof(Watch) <= sizeof(Request));
 
 Request incoming, loaded;
 
@@ -111,6 +115,14 @@ void reset() {
     tell(Say::reset, incoming.sequence, 0);
 }
 
+void watch_memory() {
+    static Watch request;
+    memcpy(&request, &incoming, sizeof request);
+    const bool watched =
+        watch(request, loaded.area_address, loaded.area_bytes, loaded.lds_bytes);
+    tell(Say::watched, request.sequence, watched ? 0 : ENOMEM);
+}
+
 __attribute__((constructor(101))) void prepare() {
     hipopt_close_sandbox();
     install_handlers();
@@ -128,6 +140,7 @@ int main() {
             case Command::load: load(memory); break;
             case Command::launch: launch(); break;
             case Command::reset: reset(); break;
+            case Command::watch: watch_memory(); break;
         }
     }
 }

@@ -12,6 +12,7 @@
 #include "fault.hpp"
 #include "fibers.hpp"
 #include "lds.hpp"
+#include "microscope.hpp"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
@@ -157,6 +158,7 @@ void release_wave_operation(Thread* lane, Wave& wave) {
         lane[i].value = lane[i].wait == Wait::vote ? holding : results[i];
         lane[i].active = group;
     });
+    wave_meets(static_cast<unsigned>(&wave - waves));
     wave.at_wave_operation &= ~group;
     wave.ready |= group;
 }
@@ -184,11 +186,16 @@ void check_converged(const Thread* lane, std::uint64_t waiting) {
 // Releases all threads that wait at barriers; false where none does.
 bool open_barrier() {
     opened = {0, 0};
+    barrier_opens();
+    const Thread* first = nullptr;
     for (unsigned w = 0; w < wave_count; ++w) {
         Wave& wave = waves[w];
         if (wave.at_barrier == 0) continue;
         const Thread* lane = threads + w * wave_size;
         check_converged(lane, wave.at_barrier);
+        const Thread* here = lane + __builtin_ctzll(wave.at_barrier);
+        if (first == nullptr) first = here;
+        if (here->line != first->line) waves_differ(first->line, here->line);
         each_lane(wave.at_barrier, [&](unsigned i) { opened.holding += lane[i].predicate; });
         opened.waiting += static_cast<unsigned>(__builtin_popcountll(wave.at_barrier));
         wave.ready = wave.at_barrier;
@@ -208,12 +215,14 @@ void each_wave(Visit visit) {
 
 void run_block() {
     spoil_lds();
+    block_begins();
     cursor = {uint3(0, 0, 0), 0, 0};
     each_wave([](unsigned w) {
         start_wave(w);
         run_wave(w);
     });
     while (open_barrier()) each_wave(run_wave);
+    block_ends();
     check_lds();
 }
 
@@ -276,6 +285,7 @@ void run_grid(const Launch& launch) {
     arguments = launch.arguments;
     picker = Picker(launch.schedule.threads, launch.schedule.seed);
     next_garbage();
+    launch_begins();
     std::uint64_t count = std::uint64_t{gridDim.x} * gridDim.y;  // each side is below 2^31
     const bool endless = __builtin_mul_overflow(count, gridDim.z, &count) || count >> 62 != 0;
     set_rounding(launch.schedule.rounding);
@@ -284,6 +294,7 @@ void run_grid(const Launch& launch) {
     else
         run_blocks_in(Permutation(launch.schedule.blocks, count, launch.schedule.seed), count);
     set_rounding(Rounding::nearest);
+    launch_ends();
 }
 
 }  // namespace hipopt
