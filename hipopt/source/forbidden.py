@@ -167,7 +167,8 @@ ASSEMBLY = re.compile(
     r"|\b(?:syscall|sysenter|swapgs|wrmsr|rdmsr|rdtscp?|rdpmc|cpuid|xgetbv|rdfsbase|wrfsbase|"
     r"rdgsbase|wrgsbase|wrpkru|rdpkru|svc|mrs|msr|call|jmp)\b|\bint\s+\$?0x80\b"
     r"|\bs_(?:memtime|memrealtime|getreg\w*|setreg\w*|sendmsg\w*|trap|sethalt|getpc\w*|setpc\w*|"
-    r"swappc\w*|call\w*|ttracedata\w*|icache\w*)\b",
+    r"swappc\w*|call\w*|ttracedata\w*|icache\w*)\b"
+    r"|\w*hipopt\w*|\b_Z\w+",  # the device's own functions, by the names that linkers know
     re.IGNORECASE,
 )
 """What inline assembly may not hold: directives of the assembler, calls into the system or out of

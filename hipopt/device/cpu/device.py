@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hipopt.device.confine.confinement import Confinement
 from hipopt.device.cpu.compiler import compile_capsule
 from hipopt.device.cpu.microscope import CpuMicroscopeSession
 from hipopt.device.cpu.session import CpuSession
-from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
+from hipopt.device.cpu.toolchain import Toolchain, confine, find_compiler, prepare
 from hipopt.device.cpu.walls import Walls
 from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription, Fault, Reach
 from hipopt.device.slots import hold_slot
@@ -62,7 +63,16 @@ class CpuDevice:
         Raises:
             DeviceError: there is no compiler, it does not work, or there is no sandbox for it.
         """
-        return prepare(
+        return prepare(self._cache_dir, find_compiler(os.environ), self.confinement)
+
+    @cached_property
+    def confinement(self) -> Confinement:
+        """What compilers are closed in with on this machine, tried on first use.
+
+        Raises:
+            DeviceError: there is no compiler, or no sandbox for it.
+        """
+        return confine(
             self._cache_dir,
             find_compiler(os.environ),
             allow_unsandboxed=self._allow_unsandboxed,
@@ -102,10 +112,7 @@ class CpuDevice:
             DeviceError: the compiler can't instrument; says why.
         """
         return prepare(
-            self._cache_dir,
-            find_compiler(os.environ),
-            instrumented=True,
-            allow_unsandboxed=self._allow_unsandboxed,
+            self._cache_dir, find_compiler(os.environ), self.confinement, instrumented=True
         )
 
     def compile_instrumented(

@@ -157,28 +157,36 @@ def compiler_environ(scratch: Path, cache_dir: Path) -> dict[str, str]:
     }
 
 
-def prepare(
-    cache_dir: Path,
-    command: tuple[str, ...],
-    *,
-    instrumented: bool = False,
-    allow_unsandboxed: bool = False,
-) -> Toolchain:
-    """The toolchain, its runtime compiled and kept under `cache_dir`.
-
-    `instrumented`: the one whose kernels the microscope can look into.
+def confine(cache_dir: Path, command: tuple[str, ...], *, allow_unsandboxed: bool) -> Confinement:
+    """What the compiler is closed in with here, tried just now.
 
     Raises:
-        DeviceError: the compiler does not work, carries what it printed; or there is no sandbox.
+        DeviceError: the compiler does not work, or there is no sandbox and that isn't allowed.
     """
     (cache_dir / "zig").mkdir(parents=True, exist_ok=True)
-    confinement = establish(
+    return establish(
         command,
         cache_dir,
         compiler_environ(cache_dir, cache_dir),
         write=[cache_dir / "zig"] if Path(command[0]).name == "zig" else [],
         allow_unsandboxed=allow_unsandboxed,
     )
+
+
+def prepare(
+    cache_dir: Path,
+    command: tuple[str, ...],
+    confinement: Confinement,
+    *,
+    instrumented: bool = False,
+) -> Toolchain:
+    """The toolchain, its runtime compiled and kept under `cache_dir`.
+
+    `instrumented`: the one whose kernels the microscope can look into.
+
+    Raises:
+        DeviceError: the compiler does not work; carries what it printed.
+    """
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix="probe-") as scratch:
         version = _run(command, ["--version"], Path(scratch), cache_dir)
         is_clang = "clang" in version

@@ -56,6 +56,16 @@ PAIRS = {
         "in inline assembly",
         'asm volatile("s_waitcnt lgkmcnt(0)");',
     ),
+    "the runtime by a label": (
+        'extern int c __asm__("_ZN6hipopt7currentE"); x[0] = c;',
+        "in inline assembly",
+        'asm volatile("v_mov_b32 %0, %1" : "=v"(x[0]) : "v"(n)); extern __shared__ int c[];',
+    ),
+    "the runtime put together": (
+        "#define P(a, b) a##b\n__global__ void k(int* x, int n) { x[0] = P(hip, opt)::current; }",
+        "'hipopt' belongs",
+        "#define P(a, b) a##b\n__global__ void k(int* x, int n) { x[0] = P(thread, Idx).x; }",
+    ),
     "clock in assembly": (
         'long t; asm volatile("s_memtime %0" : "=s"(t)); x[0] = t;',
         "'s_memtime' in inline assembly",
