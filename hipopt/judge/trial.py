@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from hipopt.device.interface import CompileFailure, Device, Microscope
+from hipopt.device.interface import CodeObject, CompileFailure, Device, Microscope
 from hipopt.judge.build import Builds, build, first_error, is_own
 from hipopt.judge.check import Check
 from hipopt.judge.measure import measure
@@ -128,11 +128,7 @@ class Trial:
             )
         assert isinstance(builds, Builds)  # noqa: S101 (narrows the type)
         for template, code in builds.device.items():
-            if code.parameters != self._prepared.codes[template].parameters:
-                raise Objection(
-                    Verdict.REJECTED,
-                    "the candidate's arguments have other sizes than the original's",
-                )
+            _compare(code, self._prepared.codes[template])
             self.resources = code.resources
         return builds
 
@@ -168,3 +164,20 @@ class Trial:
         finally:
             spent = time.perf_counter() - started
             self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + spent
+
+
+def _compare(code: CodeObject, reference: CodeObject) -> None:
+    """Returns where the candidate's code object may be judged beside the reference's.
+
+    Raises:
+        Objection: with `rejected`.
+    """
+    if _sizes(code) != _sizes(reference):
+        raise Objection(
+            Verdict.REJECTED, "the candidate's arguments have other sizes than the original's"
+        )
+
+
+def _sizes(code: CodeObject) -> list[tuple[bool, int]]:
+    """What the arguments are, whatever they are called."""
+    return [(parameter.is_pointer, parameter.size) for parameter in code.parameters]
