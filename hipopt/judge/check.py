@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hipopt.device.interface import Device
 from hipopt.judge.agreement import Spreads, agree, mismatch
-from hipopt.judge.execution import Runner
+from hipopt.judge.execution import Arrays, Runner
 from hipopt.judge.objection import Objection, unless_fault
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualified import Qualified
 from hipopt.judge.references import References
 from hipopt.records import Verdict
+
+_EVERY = 16
+"""One result in so many stands in an output before a launch, blocks' first elements among them."""
 
 
 class Check:
@@ -41,7 +46,7 @@ class Check:
         """What was checked of one workload.
 
         Content is fresh at other and at the same addresses; in the end the same lies at another
-        address, and is launched once more there.
+        address, and is launched once more there. Last, a few results stand in the outputs already.
         """
         workload = qualified.workload
         code = codes[workload.template]
@@ -63,8 +68,23 @@ class Check:
                         f"launched {what}, the same data gave other results: {found.describe()}",
                         mismatch=found,
                     )
+            left = unless_fault(runner.run(workload, _tempting(qualified, before, expected, seed)))
+            agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
         families = ", ".join(dict.fromkeys(map(qualified.family, self._seeds)))
         return f"{len(self._seeds)} seeds of {families} data (workload {number})"
 
     def _spreads(self, number: int, seed: int) -> Spreads | None:
         return self._spread.spreads(number, seed) if self._spread else None
+
+
+def _tempting(qualified: Qualified, before: Arrays, expected: Arrays, seed: int) -> Arrays:
+    """What the buffers hold before, but a few of the outputs' elements are right already.
+
+    A candidate that looks at one to find out whether the work is done leaves the others poisoned.
+    """
+    rng = np.random.default_rng(seed)
+    tempting = []
+    for output, was, want in zip(qualified.outputs, before, expected, strict=True):
+        few = (np.arange(was.size) % _EVERY == 0) | (rng.random(was.size) < 1 / _EVERY)
+        tempting.append(np.where(few, want, was) if output else was)
+    return tempting

@@ -56,10 +56,14 @@ class Screen:
         """
         for number, qualified in self._quickest():
             seed = self._seeds[number % len(self._seeds)]
-            seen = self._observed(instrumented, qualified, seed)
             where = f"(workload {number}, {qualified.family(seed)} data)"
-            if seen.race is not None and not qualified.races:
-                raise Objection(Verdict.NONDETERMINISTIC, f"a race: {seen.race.reason} {where}")
+            seen = self._observed(instrumented, qualified, seed)
+            if isinstance(seen, Fault) or (seen.race is not None and not qualified.races):
+                own = self._observed(self._prepared.instrumented, qualified, seed)
+                if isinstance(own, Fault) or own.race is not None:
+                    self.checks.append(f"instrumented build: the original errs, too {where}")
+                    continue
+                raise _objection(seen, where)
             self.lockstep = self.lockstep or seen.lockstep
             self.checks.append(f"instrumented build: in bounds, no race of its own {where}")
 
@@ -128,13 +132,15 @@ class Screen:
             )
         self.checks.append("orders of threads not tried: it relies on lockstep")
 
-    def _observed(self, instrumented: Codes, qualified: Qualified, seed: int) -> Observation:
+    def _observed(
+        self, instrumented: Codes, qualified: Qualified, seed: int
+    ) -> Observation | Fault:
         code = instrumented[qualified.workload.template]
         with self._microscope.open_instrumented(code) as session:
-            unless_fault(load(session, qualified.workload, qualified.contents(seed)))
-            unless_fault(session.launch(self._options.launch_timeout_s))
-            unless_fault(session.read())
-            return session.observe()
+            fault = load(session, qualified.workload, qualified.contents(seed))
+            launched = fault or session.launch(self._options.launch_timeout_s)
+            left = launched if isinstance(launched, Fault) else session.read()
+            return left if isinstance(left, Fault) else session.observe()
 
     def _quickest(self) -> list[tuple[int, Qualified]]:
         """The workloads whose instrumented launches fit the time, quickest first."""
@@ -146,6 +152,13 @@ class Screen:
             if not chosen or spent_s <= INSTRUMENTED_S:
                 chosen.append((number, qualified))
         return chosen
+
+
+def _objection(seen: Observation | Fault, where: str) -> Objection:
+    if isinstance(seen, Fault):
+        return Objection(seen.verdict, seen.reason)
+    assert seen.race is not None  # noqa: S101 (what the caller found)
+    return Objection(Verdict.NONDETERMINISTIC, f"a race: {seen.race.reason} {where}")
 
 
 def _orders(seeds: tuple[int, ...]) -> tuple[Schedule, ...]:

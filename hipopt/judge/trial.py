@@ -23,7 +23,9 @@ from hipopt.source.capsule import Capsule
 from hipopt.source.rules import check_rules
 
 ROUNDING = "rounding modes"
+"""Tolerances come from how far rounding moves the reference's results, on every workload."""
 TABLE = "type table"
+"""Some are the type's widest, as no microscope could tell more."""
 
 
 class Trial:
@@ -67,7 +69,8 @@ class Trial:
         if broken:
             raise Objection(Verdict.REJECTED, broken)
         builds = self._build()
-        self.tolerance_source = TABLE if self._microscope is None else ROUNDING
+        is_measured = all(qualified.measured for qualified in self._prepared.qualified)
+        self.tolerance_source = ROUNDING if self._microscope and is_measured else TABLE
         timeout_s = self._options.check_timeout_s
         is_own_microscope = self._microscope is None or is_own(self._microscope, self._device)
         with ExitStack() as stack:
@@ -111,7 +114,7 @@ class Trial:
             decides=is_own(self._microscope, self._device),
         )  # fmt: skip
         with self._stage("microscope"):
-            if self._prepared.instrumented:
+            if builds.instrumented:
                 self._screen.observe(builds.instrumented)
             self._screen.run_in_orders(builds.plain)
 
@@ -128,14 +131,7 @@ class Trial:
             )
         assert isinstance(builds, Builds)  # noqa: S101 (narrows the type)
         for template, code in builds.device.items():
-            if _sizes(code) != _sizes(self._prepared.codes[template]):
-                raise Objection(
-                    Verdict.REJECTED,
-                    "the candidate's arguments have other sizes than the original's",
-                )
-            own = set(code.objections) - set(self._prepared.codes[template].objections)
-            if own:
-                raise Objection(Verdict.REJECTED, min(own))
+            _compare(code, self._prepared.codes[template])
             self.resources = code.resources
         return builds
 
@@ -171,6 +167,21 @@ class Trial:
         finally:
             spent = time.perf_counter() - started
             self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + spent
+
+
+def _compare(code: CodeObject, reference: CodeObject) -> None:
+    """Returns where the candidate's code object may be judged beside the reference's.
+
+    Raises:
+        Objection: with `rejected`.
+    """
+    if _sizes(code) != _sizes(reference):
+        raise Objection(
+            Verdict.REJECTED, "the candidate's arguments have other sizes than the original's"
+        )
+    own = set(code.objections) - set(reference.objections)
+    if own:
+        raise Objection(Verdict.REJECTED, min(own))
 
 
 def _sizes(code: CodeObject) -> list[tuple[bool, int]]:

@@ -24,6 +24,8 @@ from hipopt.records import Family
 WIDE_BINADES = {"float16": (-12, 3), "bfloat16": (-24, 12), "float32": (-24, 12)}
 """Binary exponents of a wide `normal` fill; squares and sums of them stay finite."""
 _WIDE_BINADES_DOUBLE = (-40, 20)
+WIDE_INTEGER_BITS = {1: 6.6, 2: 12, 4: 24, 8: 40}
+"""Bits of the largest integers of a wide `normal` fill, by the type's bytes."""
 _WIDE_RANGE_BINADES = 20
 """How far below its end a wide range that holds zero reaches."""
 _INTEGER_SPREAD = 100
@@ -111,7 +113,8 @@ def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Famil
         case "ordinary":
             values = np.clip(np.rint(rng.standard_normal(length) * 32), -top, top)
         case "wide":
-            values = _signs(length, rng) * np.floor(np.exp2(rng.uniform(0, np.log2(top), length)))
+            binades = rng.uniform(0, WIDE_INTEGER_BITS[dtype.itemsize], length)
+            values = _signs(length, rng) * np.floor(np.exp2(binades))
         case "whole":
             values = rng.integers(-_WHOLE_MAX, _WHOLE_MAX + 1, length)
         case "extreme":

@@ -158,6 +158,37 @@ def test_what_depends_on_addresses_is_found(verify: Verify) -> None:
     assert judgement.verdict in {Verdict.MISMATCH, Verdict.NONDETERMINISTIC}, judgement.reason
 
 
+def test_a_candidate_that_rests_when_the_answer_is_there_is_found(verify: Verify) -> None:
+    """In one launch a few results are right already; the others must come all the same."""
+    reference = _map("3.0f * x[i]")
+    lazy = """__global__ void k(const float* x, float* y, int n) {
+        int i = blockIdx.x * blockDim.x + threadIdx.x, first = blockIdx.x * blockDim.x;
+        __shared__ bool done;
+        if (threadIdx.x == 0) done = first < n && y[first] == 3.0f * x[first];
+        __syncthreads();
+        if (i < n && !done) y[i] = 3.0f * x[i]; }"""
+    assert verify(reference, lazy).verdict is Verdict.MISMATCH
+    assert verify(
+        reference, lazy.replace(" && y[first] == 3.0f * x[first]", " && n < 0")
+    ).verdict.correct
+
+
+def test_narrowed_integers_are_found(verify: Verify) -> None:
+    """Integers of wide magnitude don't fit a byte."""
+    reference = f"""__global__ void k(const int* x, int* y, int n) {{
+        {INDEX} if (i < n) y[i] = x[i] * 3; }}"""
+    given = workload(
+        buffer("x", N, dtype="int32"), buffer("y", N, "zeros", "int32"), scalar("n", N), grid=8
+    )
+    narrow = reference.replace("x[i] * 3", "(signed char)x[i] * 3")
+    found = verify(reference, narrow, given)
+    assert found.mismatch is not None
+    assert found.mismatch.family == "wide"
+    assert verify(
+        reference, reference.replace("x[i] * 3", "x[i] + 2 * x[i]"), given
+    ).verdict.correct
+
+
 def test_a_changed_input_is_found(verify: Verify) -> None:
     """Inputs are compared bit for bit after every launch, a minus sign on a zero included."""
     candidate = _map("3.0f * x[i]").replace(
