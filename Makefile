@@ -12,13 +12,14 @@ CXX_FOUND := $(call have,g++ clang++ c++)
 REDIS_FOUND := $(call have,redis-server valkey-server)
 EXTRAS := dev$(if $(REDIS_FOUND),,$(comma)redis)$(if $(CXX_FOUND),,$(comma)compiler)
 
-.PHONY: setup demo test check lint types contracts bench clean help
+.PHONY: setup demo test check lint types contracts bench proof clean help
 
 help:
 	@echo 'make demo   judge the bundled kernels with recorded model replies; about two minutes'
 	@echo 'make test   run the tests'
 	@echo 'make check  lint, types, import contracts and tests'
 	@echo 'make bench  what one kernel costs, by stage'
+	@echo 'make proof  identity, mutants and replays over the bundled kernels; some 15 minutes'
 	@echo 'make setup  only prepare .venv'
 
 setup: $(READY)
@@ -54,7 +55,13 @@ contracts: $(READY)
 check: lint types contracts test
 
 bench: $(READY)
-	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python -m benchmarks.stages
+
+proof: $(READY)
+	@mkdir -p runs
+	$(BIN)/python -m benchmarks.identity
+	$(BIN)/python -m benchmarks.mutants -o runs/mutants.jsonl
+	$(BIN)/python -m benchmarks.replay
 
 clean:
 	rm -rf $(VENV) $(VENV)-tool .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,7 +2,8 @@
 
 Runs every bundled kernel with its recorded replies through slicing, compiling (cold), checking and
 timing in one process, and then measures what queueing and logging cost a kernel over a real Redis
-with tasks that do nothing. Prints medians in milliseconds. All figures come from one run.
+with tasks that do nothing; and, where torch is installed, what its own builder takes for one
+extension. Prints medians in milliseconds. All figures come from one run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from benchmarks.builders import compared, judgement_seconds, torch_build
 from hipopt.broker import connect, make_app
 from hipopt.collect import Collector
 from hipopt.device.cpu.device import CpuDevice
@@ -46,6 +48,7 @@ def main() -> None:
         stages, per_kernel = judge_kernels(tasks, Path(scratch))
         orchestration = queue_and_log(tasks[0], options.rows, Path(scratch))
     report(stages, per_kernel, orchestration, len(tasks), options.rows)
+    report_builder()
 
 
 def judge_kernels(tasks: list[KernelTask], scratch: Path) -> tuple[dict[str, list[float]], float]:
@@ -133,6 +136,14 @@ def report(
     ours = sum(orchestration.values()) + statistics.median(stages["slice"])
     ours += statistics.median(stages["read and splice a reply"])
     print(f"our own share (slice, splice, queue, log): {100 * ours / (ours + per_kernel):.1f} %")
+
+
+def report_builder() -> None:
+    build = torch_build(builds=1)
+    if isinstance(build, str):
+        print(f"torch's own builder not measured: {build}")
+        return
+    print("\n".join(compared(build, judgement_seconds(times=5))))
 
 
 if __name__ == "__main__":

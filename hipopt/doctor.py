@@ -5,68 +5,46 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Iterator
 
 from hipopt.broker import check_broker, masked
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.embedded import find_server
 from hipopt.errors import HipoptError
+from hipopt.finding import Finding, Health
 from hipopt.llm.client import ModelClient
-from hipopt.records import Record
+from hipopt.sandboxed import sandbox_findings
 from hipopt.settings import Settings
-
-
-class Health(StrEnum):
-    """How a thing does."""
-
-    OK = "ok"  # works, as tried just now
-    WARN = "warn"  # works, but not as it should
-    FAIL = "fail"  # is needed and does not work
-    OFF = "off"  # is not there, and not needed for what was asked
-
-
-class Finding(Record, frozen=True, kw_only=True):
-    """One thing that was looked at."""
-
-    name: str
-    health: Health
-    detail: str
-    """What was found, and if it is not well, what mends it."""
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """One finding after the other; the slow ones (compiler, model) are really tried."""
     yield Finding(name="python", health=Health.OK, detail=sys.version.split()[0])
-    yield from _tried("cpu device", lambda: _cpu_device(settings))
+    device = CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
+    yield from _tried("cpu device", lambda: [_cpu_device(device)])
+    yield from _tried("sandbox", lambda: sandbox_findings(device))
     yield _gpu_device()
-    yield from _tried("embedded broker", lambda: _embedded(), fail=Health.WARN)
-    yield from _tried("broker", lambda: _broker(settings), fail=Health.WARN)
-    yield from _tried("candidates", lambda: _candidates(settings))
+    yield from _tried("embedded broker", lambda: [_embedded()], fail=Health.WARN)
+    yield from _tried("broker", lambda: [_broker(settings)], fail=Health.WARN)
+    yield from _tried("candidates", lambda: [_candidates(settings)])
     yield _log(settings)
 
 
-def _tried(name: str, look: Callable[[], Finding], fail: Health = Health.FAIL) -> Iterator[Finding]:
+def _tried(
+    name: str, look: Callable[[], Iterable[Finding]], fail: Health = Health.FAIL
+) -> Iterator[Finding]:
     try:
-        yield look()
+        yield from look()
     except HipoptError as error:
         yield Finding(name=name, health=fail, detail=str(error))
 
 
-def _cpu_device(settings: Settings) -> Finding:
-    device = CpuDevice(settings.cache_dir)
-    sandboxed = device.is_sandboxed()
+def _cpu_device(device: CpuDevice) -> Finding:
     described = device.describe()
-    detail = f"{described.name}, {described.toolchain}"
-    if not sandboxed:
-        return Finding(
-            name="cpu device",
-            health=Health.WARN,
-            detail=f"{detail}; runs candidates WITHOUT a system call filter: this kernel or "
-            "container forbids seccomp. Judge only candidates that you trust here",
-        )
     return Finding(
-        name="cpu device", health=Health.OK, detail=f"{detail}; system call filter works"
+        name="cpu device",
+        health=Health.OK,
+        detail=f"{described.name}, {described.toolchain}",
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Collection
 from typing import Any
 
 import redis
@@ -40,6 +41,25 @@ def renew(channel: Any, client: redis.Redis) -> int:  # noqa: ANN401 (a kombu Re
         now = time.time()
         client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
     return len(tags)
+
+
+def hand_over(lost: Any, channel: Any, running: Collection[str]) -> None:  # noqa: ANN401 (kombu Redis channels)
+    """The messages of tasks that still run are renewed and acknowledged through `channel`.
+
+    Redis knows a message by its delivery tag, whatever connection it came through. A message whose
+    task is no longer running was not acknowledged before the connection was lost: its lease runs
+    out, and it is run again.
+
+    Args:
+        lost: a channel whose connection was lost.
+        channel: a channel of the new connection.
+        running: ids of the tasks that run.
+    """
+    for tag, message in list(lost.qos._delivered.items()):
+        message.channel = channel
+        if message.headers.get("id") in running:
+            channel.qos._delivered[tag] = message
+    lost.qos._delivered.clear()
 
 
 class Keeper:

@@ -15,8 +15,9 @@ import msgspec
 
 from hipopt.errors import WorkloadError
 
-SCHEMA_VERSION = 1
-"""Version of result rows and task messages. 1: the first."""
+SCHEMA_VERSION = 2
+"""Version of result rows and task messages. 1: the first. 2: what a verdict rests on: a mismatch's
+family, schedule and tolerance; a judgement's checks, tolerance source and lockstep."""
 
 KernelId: TypeAlias = int | str
 
@@ -27,15 +28,20 @@ DType: TypeAlias = Literal[
 
 Fill: TypeAlias = Literal["zeros", "ones", "iota", "normal", "uniform", "index", "sorted"]
 
+Family: TypeAlias = Literal["ordinary", "wide", "whole", "extreme"]
+
+FAMILIES: tuple[Family, ...] = ("ordinary", "wide", "whole", "extreme")
+"""Input data comes from these; see `workload.families`."""
+
 RANDOM_FILLS: frozenset[str] = frozenset({"normal", "uniform", "index", "sorted"})
 
 
 class Verdict(StrEnum):
     """The outcome of judging one candidate."""
 
-    FASTER = "faster"  # correct, and the speedup's interval clears the least speedup asked for
-    SAME = "same"  # correct, and the whole interval lies within the least speedup either way
-    SLOWER = "slower"  # correct, and slower by more than the least speedup
+    FASTER = "faster"  # correct; the speedup's interval clears the noise and the least speedup
+    SAME = "same"  # correct, not slower, and the interval lies within the least speedup either way
+    SLOWER = "slower"  # correct, and slower by more than the noise
     INCONCLUSIVE = "inconclusive"  # correct, but the timing can't tell
     MISMATCH = "mismatch"  # computes something else than the reference
     NONDETERMINISTIC = "nondeterministic"  # differs from run to run where the reference doesn't
@@ -240,16 +246,24 @@ class Mismatch(Record, frozen=True, kw_only=True):
     actual: str
     max_abs_error: float | None
     """None where no finite difference exists."""
+    tolerance: float = 0.0
+    """Largest difference allowed at `first_index`; 0: exact."""
     rtol: float
     atol: float
+    """No tolerance of this buffer was wider than rtol x |expected| + atol."""
+    family: Family = "ordinary"
+    """Which family the data came from."""
+    schedule: str = "forward"
+    """In which order blocks and threads ran; a GPU's own order counts as forward."""
 
     def describe(self) -> str:
         """One sentence for a person or a model."""
         far = "" if self.max_abs_error is None else f"; largest error {self.max_abs_error:.3g}"
+        order = "" if self.schedule == "forward" else f", threads run in {self.schedule} order"
         return (
             f"'{self.argument}' differs in {self.wrong} of {self.length} elements, first at index "
-            f"{self.first_index}: expected {self.expected}, got {self.actual}{far} "
-            f"(rtol {self.rtol:.1e}, atol {self.atol:.1e}, workload {self.workload})"
+            f"{self.first_index}: expected {self.expected}, got {self.actual}{far} (allowed there "
+            f"{self.tolerance:.1e}; workload {self.workload}, {self.family} data{order})"
         )
 
 
@@ -260,13 +274,24 @@ class Timing(Record, frozen=True, kw_only=True):
     """Median over blocks of reference time by candidate time."""
     low: float
     high: float
-    """Bootstrap interval of the speedup."""
+    """Bootstrap interval of the speedup, drawn over rounds."""
     confidence: float
+    """Of the interval, as a share of 1."""
+    noise_floor: float
+    """Ratio, 1 or more: what the reference and a second build of itself may differ by here and
+    now. No smaller difference is called faster or slower."""
+    rounds: int
+    """Number of rounds kept; each is a fresh process of each kernel, on data of its own."""
     blocks: int
-    """Number of interleaved blocks kept."""
+    """Number of interleaved blocks kept, in all rounds."""
+    rejected_blocks: int
+    """Number of blocks thrown away because the machine was disturbed."""
+    confirmed: bool
+    """True: a second, independent measurement came to the same verdict. False: there was none,
+    as the first showed no difference, or it came to another."""
     reference_time_us: float
-    """Median time of one launch."""
     candidate_time_us: float
+    """Median times of one launch."""
     workload: int
     emulated: bool
     """True: CPU time of the emulator, which says nothing about a GPU."""
@@ -275,9 +300,10 @@ class Timing(Record, frozen=True, kw_only=True):
         """One sentence for a person or a model."""
         where = "CPU time of the emulator, not of a GPU" if self.emulated else "GPU time"
         return (
-            f"{self.speedup:.2f}x ({self.confidence:.0%} interval {self.low:.2f} to "
-            f"{self.high:.2f}; original {self.reference_time_us:.0f} us, candidate "
-            f"{self.candidate_time_us:.0f} us a launch; {where})"
+            f"{self.speedup:.3g}x ({self.confidence:.0%} interval {self.low:.3g} to "
+            f"{self.high:.3g}, noise {self.noise_floor - 1:.1%}; original "
+            f"{self.reference_time_us:.0f} us, candidate {self.candidate_time_us:.0f} us a launch; "
+            f"{where})"
         )
 
 
@@ -296,6 +322,12 @@ class Judgement(Record, frozen=True, kw_only=True):
     seeds: tuple[int, ...] = ()
     workloads: tuple[Workload, ...] = ()
     """The workloads judged on."""
+    checks: tuple[str, ...] = ()
+    """What was looked at and found in order, one sentence each."""
+    tolerance_source: str | None = None
+    """Where float tolerances come from; None: no result was compared."""
+    lockstep: str | None = None
+    """Where the candidate counts on the lanes of a wave running in step; None: not seen."""
     guessed_workloads: bool = False
     """True: the workloads were guessed from the kernel's signature."""
     workload_notes: tuple[str, ...] = ()

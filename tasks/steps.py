@@ -9,11 +9,12 @@ import logging
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.worker.state import active_requests
 from redis.exceptions import RedisError
 
 from hipopt import queues
 from hipopt.broker import connect
-from hipopt.lease import Keeper
+from hipopt.lease import Keeper, hand_over
 from hipopt.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,12 +37,27 @@ def _leases(settings: Settings) -> type[bootsteps.StartStopStep]:
         name = "hipopt.leases"
         requires = ("celery.worker.consumer.tasks:Tasks",)
 
+        _channel: Any = None
+
         def start(self, parent: Any) -> None:  # noqa: ANN401 (Celery's Consumer is untyped)
-            keeper.channel = parent.task_consumer.channel
+            """What runs since before a lost connection is ours on the new one.
+
+            Kombu 5.7 would put it back, or acknowledge it, through the connection that was lost:
+            either ends the worker with an AttributeError.
+            """
+            channel = parent.task_consumer.channel
+            if self._channel is not None:
+                hand_over(self._channel, channel, {request.id for request in active_requests})
+            self._channel = keeper.channel = channel
+            channel.do_restore = False
             keeper.start()
 
-        def stop(self, parent: Any) -> None:  # noqa: ANN401
-            """Nothing: what still runs needs its lease."""
+        def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+            """What still runs keeps its lease, and goes back when the channel is closed."""
+            if self._channel is not None:
+                self._channel.do_restore = True
+
+        terminate = stop
 
     return Leases
 

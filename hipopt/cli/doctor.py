@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from hipopt.cli.options import BROKER, MODEL, load_settings, with_settings
-from hipopt.doctor import Health, examine
+from hipopt.doctor import examine
+from hipopt.finding import Health
 
 _MARKS = {
     Health.OK: click.style("ok  ", fg="green"),
@@ -20,14 +21,14 @@ _MARKS = {
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings("log", "device", "cache_dir", *BROKER, *MODEL)
+@with_settings("log", "device", "cache_dir", "allow_unsandboxed", *BROKER, *MODEL)
 def command(as_json: bool, **options: Any) -> int:  # noqa: ANN401 (click's options)
     """Try compiler, device, sandbox, broker and model, and say what mends what doesn't work."""
     findings = []
     for finding in examine(load_settings(options)):
         findings.append(finding)
         if not as_json:
-            click.echo(f"{_MARKS[finding.health]}  {finding.name:16} {finding.detail}")
+            click.echo(f"{_MARKS[finding.health]}  {finding.name:20} {finding.detail}")
     failed = [f.name for f in findings if f.health is Health.FAIL]
     if as_json:
         click.echo(json.dumps({"findings": [f.to_json() for f in findings]}))

@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from hipopt.cli.options import load_settings, with_settings
-from hipopt.devices import judge_options, open_device
+from hipopt.devices import open_judge
 from hipopt.errors import UsageError
 from hipopt.evaluate import evaluate
-from hipopt.judge.judge import Judge
 from hipopt.records import Judgement
 
 _FILE = click.Path(path_type=Path)
@@ -25,7 +24,10 @@ _FILE = click.Path(path_type=Path)
 @click.option("--workload", type=_FILE, help="JSON file with a workload or a list of them.")
 @click.option("--seed", "seeds", help="Comma-separated seeds of an earlier verdict, to repeat it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings("device", "cache_dir", "check_timeout_s", "launch_timeout_s", "min_speedup")
+@with_settings(
+    "device", "cache_dir", "check_timeout_s", "launch_timeout_s", "min_speedup",
+    "allow_unsandboxed",
+)  # fmt: skip
 def command(
     reference: Path, candidate: Path, kernel: str, workload: Path | None, seeds: str | None,
     as_json: bool, **options: Any,  # noqa: ANN401 (click's options)
@@ -35,7 +37,7 @@ def command(
     A negative verdict is a result: the exit code is 0.
     """
     settings = load_settings(options)
-    judge = Judge(open_device(settings), judge_options(settings))
+    judge = open_judge(settings)
     judgement = evaluate(judge, reference, candidate, kernel, workload, _seeds(seeds))
     if as_json:
         click.echo(json.dumps({"kernel": kernel, **judgement.to_json()}))

@@ -34,6 +34,7 @@ _HELP: dict[str, tuple[Any, str]] = {
     "check_timeout_s": (float, "Longest judging of one attempt, in seconds."),
     "launch_timeout_s": (float, "Longest single launch, in seconds."),
     "min_speedup": (float, "Least speedup that counts as faster."),
+    "allow_unsandboxed": (bool, "Judge also where the machine offers no sandbox for candidates."),
 }
 _ALIASES = {"broker_url": "--broker"}
 
@@ -41,7 +42,7 @@ BROKER = ("broker_url", "namespace")
 MODEL = ("model", "base_url", "temperature", "max_tokens", "replay", "candidates", "target_arch")
 JUDGING = (
     "device", "cache_dir", "attempts", "stop_at_speedup", "check_timeout_s", "launch_timeout_s",
-    "min_speedup",
+    "min_speedup", "allow_unsandboxed",
 )  # fmt: skip
 
 
@@ -54,7 +55,8 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
             flags = [f"--{name.replace('_', '-')}", name]
             if name in _ALIASES:
                 flags.insert(0, _ALIASES[name])
-            command = click.option(*flags, type=kind, help=text)(command)
+            how: dict[str, Any] = {"is_flag": True, "default": None} if kind is bool else {}
+            command = click.option(*flags, type=kind, help=text, **how)(command)
         config = click.option(
             "--config", type=_PATH, help="Settings file (default: hipopt.toml, where there is one)."
         )

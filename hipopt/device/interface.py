@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -33,6 +33,9 @@ class DeviceDescription(Record, frozen=True, kw_only=True):
     """The compiler with its version."""
     emulated: bool
     """True: times are CPU time of the emulator and say nothing about a GPU."""
+    peak_bandwidth_gb_s: float | None = None
+    """10^9 bytes a second that its memory can take at the very best; None: not known. A time below
+    what that allows is refused as impossible, so where in doubt it is too high."""
 
 
 class Parameter(Record, frozen=True, kw_only=True):
@@ -55,6 +58,9 @@ class CodeObject(Record, frozen=True, kw_only=True):
     resources: Resources
     compile_seconds: float
     """Wall seconds; 0.0 when it came from the cache."""
+    objections: tuple[str, ...] = ()
+    """What the compiled code shows that no kernel may hold, one sentence each: calls to the host's
+    libraries, code outside of a launch. A candidate may have only those of its reference."""
 
 
 class CompileFailure(Record, frozen=True, kw_only=True):
@@ -100,7 +106,17 @@ class Launched(Record, frozen=True, kw_only=True):
 
 
 class Session(Protocol):
-    """A disposable child process with one code object loaded."""
+    """A disposable child process with one code object loaded.
+
+    What comparisons of times rest on, on every device:
+
+    - A launch starts cold. Its buffers are rewritten right before it, and then so much other
+      memory is gone through that nothing of them is left in the caches nearest to the cores: a
+      GPU's session writes a buffer of twice the last-level cache on the same stream.
+    - Nothing but the kernel is timed: a GPU's session waits until restoring and flushing are done,
+      and takes the device's own time stamps around the kernel.
+    - Two sessions never have the same memory, so that fresh sessions lie at other addresses.
+    """
 
     def __enter__(self) -> Self: ...
 
@@ -214,6 +230,7 @@ class MicroscopeSession(Session, Protocol):
         """What the last launch did; also of one that ended in a fault, as far as it came."""
 
 
+@runtime_checkable
 class Microscope(Protocol):
     """A device that can also look into a kernel: the emulator, whatever runs the kernels."""
 

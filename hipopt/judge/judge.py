@@ -9,28 +9,42 @@ Scope: what the workloads exercise, within the tolerance of each type.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
-from hipopt.device.interface import CodeObject, CompileFailure, Device
+from hipopt.device.interface import CompileFailure, Device, Microscope
+from hipopt.judge.bench import open_bench
+from hipopt.judge.build import Builds, build, first_error
 from hipopt.judge.objection import Objection, within
-from hipopt.judge.options import Codes, JudgeOptions, Prepared
-from hipopt.judge.qualify import Disqualified, Qualified, qualify
-from hipopt.judge.trial import Trial, first_error
+from hipopt.judge.options import JudgeOptions, Prepared
+from hipopt.judge.qualified import Disqualified, Qualified
+from hipopt.judge.qualify import qualify
+from hipopt.judge.seeds import fresh_seeds
+from hipopt.judge.trial import Trial
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.workload.propose import NoGuess, propose
 
-SEED_BITS = 48
-
 
 class Judge:
-    """Judges candidates on one device."""
+    """Judges candidates on one device.
 
-    def __init__(self, device: Device, options: JudgeOptions | None = None) -> None:
+    Args:
+        device: where they are judged and timed.
+        options: how strictly, and for how long.
+        microscope: where they are looked at before; None: the device itself if it can, else none.
+    """
+
+    def __init__(
+        self, device: Device, options: JudgeOptions | None = None,
+        microscope: Microscope | None = None,
+    ) -> None:  # fmt: skip
         self.device = device
         self.options = options or JudgeOptions()
+        self.microscope = microscope
+        if microscope is None and isinstance(device, Microscope):
+            self.microscope = device
 
     def prepare(
         self, reference: Capsule, workloads: tuple[Workload, ...] = ()
@@ -58,8 +72,8 @@ class Judge:
         Raises:
             DeviceError: our side failed, and nothing was found out about the candidate.
         """
-        seeds = seeds or tuple(secrets.randbits(SEED_BITS) for _ in range(self.options.seeds + 1))
-        trial = Trial(self.device, self.options, prepared, candidate, seeds)
+        seeds = seeds or fresh_seeds(self.options.seeds)
+        trial = Trial(self.device, self.microscope, self.options, prepared, candidate, seeds)
         evidence: dict[str, Any] = {
             "seeds": seeds,
             "workloads": prepared.workloads,
@@ -73,16 +87,22 @@ class Judge:
         except Objection as objection:
             verdict, reason = objection.verdict, objection.reason
             evidence |= objection.evidence
-        evidence |= {"resources": trial.resources, "stage_seconds": trial.stage_seconds}
+        evidence |= {
+            "resources": trial.resources,
+            "stage_seconds": trial.stage_seconds,
+            "checks": trial.checks,
+            "lockstep": trial.lockstep,
+            "tolerance_source": trial.tolerance_source,
+        }
         return self._judgement(verdict, reason, **evidence)
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
         proposed = workloads or _proposed(reference)
-        codes = {w.template: self._compile(reference, w.template) for w in proposed}
+        builds = self._build(reference, proposed)
         with self.device.exclusive():
             looked_at = within(
                 self.options.check_timeout_s,
-                lambda: list(self._qualify(reference, codes, proposed)),
+                lambda: list(self._qualify(reference, builds, proposed)),
                 "the original",
             )
         qualified = tuple(found for found in looked_at if isinstance(found, Qualified))
@@ -91,29 +111,52 @@ class Judge:
             raise _none_counts(rest, given=bool(workloads))
         return Prepared(
             reference=reference,
-            codes=codes,
+            codes=builds.device,
+            plain=builds.plain,
+            instrumented=builds.instrumented,
             qualified=qualified,
             guessed=not workloads,
-            notes=tuple(found.reason for found in rest),
+            notes=(*(found.reason for found in rest), *self._notes(builds, qualified)),
         )
 
-    def _compile(self, reference: Capsule, template: tuple[str, ...]) -> CodeObject:
-        code = self.device.compile(reference, template, self.options.compile_timeout_s)
-        if isinstance(code, CompileFailure):
-            reason = f"the original does not compile: {first_error(code.output)}"
-            raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=code.output)
-        return code
+    def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:
+        templates = [workload.template for workload in workloads]
+        builds = build(
+            reference, templates, self.device, self.microscope, self.options.compile_timeout_s,
+            instrument=self._trouble is None,
+        )  # fmt: skip
+        if isinstance(builds, CompileFailure):
+            reason = f"the original does not compile: {first_error(builds.output)}"
+            raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=builds.output)
+        return builds
+
+    @cached_property
+    def _trouble(self) -> str | None:
+        """Why the microscope's instrumented builds can't be had on this machine; None: they can."""
+        trouble: str | None = getattr(self.microscope, "microscope_trouble", None)
+        return trouble
 
     def _qualify(
-        self, reference: Capsule, codes: Codes, workloads: tuple[Workload, ...]
+        self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
     ) -> Iterator[Qualified | Disqualified]:
         const = [p.is_const for p in reference.parameters if p.is_pointer]
-        seeds = (2 * secrets.randbits(SEED_BITS - 1), 2 * secrets.randbits(SEED_BITS - 1) + 1)
         for workload in workloads:
             unknown = len(const) != len(workload.buffers)
             flags = [False] * len(workload.buffers) if unknown else const
-            with self.device.open(codes[workload.template]) as session:
-                yield qualify(session, workload, flags, seeds, self.options.launch_timeout_s)
+            with open_bench(
+                self.device, self.microscope, builds, workload.template,
+                self.options.launch_timeout_s,
+            ) as bench:  # fmt: skip
+                yield qualify(bench, workload, flags)
+
+    def _notes(self, builds: Builds, qualified: tuple[Qualified, ...]) -> Iterator[str]:
+        """What can't be looked at, and which data don't count."""
+        if self._trouble is not None:
+            yield f"no instrumented builds on this machine: {self._trouble}"
+        if builds.failure is not None:
+            yield f"not looked at in full by the microscope: {first_error(builds.failure.output)}"
+        for number, found in enumerate(qualified):
+            yield from (f"workload {number}: {note}" for note in found.notes)
 
     def _judgement(self, verdict: Verdict, reason: str, **evidence: Any) -> Judgement:  # noqa: ANN401
         device = self.device.describe()
@@ -145,7 +188,7 @@ def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
     reasons = "; ".join(
         f"workload {number}: {found.reason}" for number, found in enumerate(objections)
     )
-    faulty = [o for o in objections if o.fault and o.fault.verdict is not Verdict.REJECTED]
+    faulty = [o for o in objections if o.by_fault]
     if given and len(faulty) == len(objections):
         return Objection(Verdict.REFERENCE_ERROR, reasons)
     return Objection(Verdict.UNVERIFIABLE, f"no workload on which a verdict would count: {reasons}")

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import time
+
 from hipopt.device.interface import CodeObject, Device
 from hipopt.judge.agreement import agree
-from hipopt.judge.execution import load, run_reference
+from hipopt.judge.bandwidth import bytes_changed, check_possible
+from hipopt.judge.execution import Arrays, load
+from hipopt.judge.fresh import fresh_copies
 from hipopt.judge.objection import unless_fault
 from hipopt.judge.options import JudgeOptions, Prepared
-from hipopt.judge.statistics import decide
-from hipopt.judge.timing import Sampled, sample, summarise
-from hipopt.records import Timing, Verdict
+from hipopt.judge.timing import Block, Sampled, time_round
+from hipopt.judge.twin import build_twin
+from hipopt.records import Record, Timing, Verdict
+
+MIN_ROUNDS = 6
+"""Before the first look at whether the rounds decide; fewer only where they outlast the budget or
+show a plain difference."""
+FEWEST_ROUNDS = 3
+MAX_ROUNDS = 60
+GROWTH = 1.25
+"""Rounds at a look by those at the one before."""
+BUDGET_S = 5.0
+"""Wall seconds after which a measurement takes what it has."""
+_CONFIRMING_SEEDS = 1000
+"""Distance of the confirming measurement's seeds from the first's."""
 
 
 def measure(
@@ -18,43 +34,96 @@ def measure(
 ) -> tuple[Verdict, Timing]:  # fmt: skip
     """The verdict on a correct candidate, by its times on workload `number`.
 
-    A difference counts only if fresh processes show it again: where a process happens to lie in
-    memory can make all its launches faster or slower.
+    A difference counts only if a second, independent measurement shows it again. Round k draws its
+    data with seed `seed` + k, or `seed` + 1000 + k in the second measurement.
 
     Raises:
-        Objection: a launch did not end well, or left other results than the reference's.
+        Objection: a launch did not end well, left other results than the reference's, or took a
+            time that is impossible.
     """
-
-    def once() -> Sampled:
-        return _sample(device, options, prepared, candidate, number, seed)
-
-    sampled = once()
-    verdict = decide(sampled.interval(), options.min_speedup)
+    bench = _bench(device, options, prepared, candidate, number)
+    sampled = bench.sample(seed)
+    verdict = sampled.decide(options.min_speedup)
+    confirmed = False
     if verdict in {Verdict.FASTER, Verdict.SLOWER}:
-        again = once()
+        again = bench.sample(seed + _CONFIRMING_SEEDS)
+        confirmed = again.decide(options.min_speedup) is verdict
         sampled += again
-        if decide(again.interval(), options.min_speedup) is not verdict:
-            verdict = Verdict.INCONCLUSIVE
-    return verdict, summarise(sampled, number, emulated=device.describe().emulated)
+    if verdict in {Verdict.FASTER, Verdict.SLOWER} and not confirmed:
+        verdict = Verdict.INCONCLUSIVE
+    emulated = device.describe().emulated
+    return verdict, sampled.summarise(number, emulated=emulated, confirmed=confirmed)
 
 
-def _sample(
-    device: Device, options: JudgeOptions, prepared: Prepared, candidate_code: CodeObject,
-    number: int, seed: int,
-) -> Sampled:  # fmt: skip
-    """Both kernels timed in fresh sessions, on data of its own seed, checked throughout."""
-    qualified = prepared.qualified[number]
-    workload = qualified.workload
-    before = qualified.contents(seed)
-    with (
-        device.open(prepared.codes[workload.template]) as reference,
-        device.open(candidate_code) as candidate,
-    ):
-        expected = run_reference(reference, workload, before, options.launch_timeout_s)
-        unless_fault(load(candidate, workload, before))
+class _Bench(Record, frozen=True, kw_only=True):
+    """Everything that one candidate is measured with."""
 
-        def inspect() -> None:
-            left = unless_fault(candidate.read())
-            agree(number, qualified, seed, before, expected, left)
+    device: Device
+    options: JudgeOptions
+    prepared: Prepared
+    number: int
+    """Of the workload."""
+    reference: CodeObject
+    twin: CodeObject
+    candidate: CodeObject
 
-        return sample(reference, candidate, options.launch_timeout_s, options.min_speedup, inspect)
+    def sample(self, seed: int) -> Sampled:
+        """Rounds until they decide, or there are enough."""
+        give_up_at = time.monotonic() + BUDGET_S
+        rounds: list[tuple[Block, ...]] = []
+        next_look = MIN_ROUNDS
+        while True:
+            rounds.append(self.round(seed + len(rounds)))
+            late = len(rounds) >= FEWEST_ROUNDS and time.monotonic() > give_up_at
+            sampled = Sampled(tuple(rounds))
+            if late or len(rounds) >= MAX_ROUNDS:
+                return sampled
+            if len(rounds) >= FEWEST_ROUNDS and sampled.is_plain(self.options.min_speedup):
+                return sampled
+            if len(rounds) >= next_look:
+                if sampled.is_settled(self.options.min_speedup):
+                    return sampled
+                next_look = int(next_look * GROWTH) + 1
+
+    def round(self, seed: int) -> tuple[Block, ...]:
+        """One round in fresh sessions, on data of its own seed, its results checked."""
+        qualified = self.prepared.qualified[self.number]
+        workload, timeout_s = qualified.workload, self.options.launch_timeout_s
+        before = qualified.contents(seed)
+        with (
+            fresh_copies((self.reference, self.twin, self.candidate)) as codes,
+            self.device.open(codes[0]) as reference,
+            self.device.open(codes[1]) as twin,
+            self.device.open(codes[2]) as candidate,
+        ):
+            for session in (reference, twin, candidate):
+                unless_fault(load(session, workload, before))
+            expected: Arrays = []
+
+            def inspect() -> None:
+                if not expected:  # the reference is warm by now
+                    expected.extend(unless_fault(reference.read()))
+                left = unless_fault(candidate.read())
+                agree(self.number, qualified, seed, before, expected, left)
+
+            blocks = time_round(reference, twin, candidate, timeout_s, inspect)
+        self._check_possible(bytes_changed(before, expected), blocks)
+        return blocks
+
+    def _check_possible(self, must_move: int, blocks: tuple[Block, ...]) -> None:
+        measured = Sampled((blocks,))
+        check_possible(
+            self.device.describe(), must_move, measured.reference_us, measured.candidate_us
+        )
+
+
+def _bench(
+    device: Device, options: JudgeOptions, prepared: Prepared, candidate: CodeObject, number: int
+) -> _Bench:
+    template = prepared.qualified[number].workload.template
+    reference = prepared.codes[template]
+    twin = build_twin(device, prepared.reference, template, options.compile_timeout_s)
+    return _Bench(
+        device=device, options=options, prepared=prepared, number=number, reference=reference,
+        twin=twin or reference, candidate=candidate,
+    )  # fmt: skip

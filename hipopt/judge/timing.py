@@ -1,107 +1,182 @@
-"""Reference and candidate timed side by side on one device."""
+"""Reference, its second build and candidate timed side by side, a round at a time.
+
+A round is a fresh session of each, on data and at addresses of its own. Within it each block
+launches every kernel twice, in a random order and then in the reverse of it, so that a machine that
+slows down or speeds up evenly does so for all alike. What was disturbed within a block is thrown
+away by what befell the reference and its second build: a candidate has no say in which of its
+launches count.
+"""
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
-import time
 from collections.abc import Callable
+from functools import cached_property
 
 from hipopt.device.interface import Fault, Session
 from hipopt.judge.objection import Objection, unless_fault
-from hipopt.judge.statistics import CONFIDENCE, Interval, decide, speedup_interval
-from hipopt.records import Record, Timing, Verdict
+from hipopt.judge.statistics import (
+    CONFIDENCE,
+    Interval,
+    calm,
+    decide,
+    is_settled,
+    noise_floor,
+    speedup_interval,
+)  # fmt: skip
+from hipopt.records import Timing, Verdict
 
-WARM_UPS = 2
-MIN_BLOCKS = 9
-MAX_BLOCKS = 60
-BUDGET_S = 4.0
-"""Wall seconds after which a comparison that can't be told is given up as inconclusive."""
-CHECK_EVERY = 8
-"""Blocks between two looks at whether the interval already decides."""
+BLOCKS = 2
+"""Blocks of a round."""
+STEADY = 0.05
+"""A kernel is warm once a launch is no more than this share faster than the one before."""
+MOST_WARM_UPS = 8
+
+PLAIN = 1.2
+"""A ratio that no noise of one kernel comes near."""
+
+Pair = tuple[float, float]
 
 
-class Sampled(Record, frozen=True, kw_only=True):
-    """The times of both kernels, one pair a block, µs."""
+class Block:
+    """Two launches of each kernel, µs."""
 
-    reference_us: tuple[float, ...]
-    candidate_us: tuple[float, ...]
+    def __init__(self, reference_us: Pair, twin_us: Pair, candidate_us: Pair) -> None:
+        self.reference_us = reference_us
+        self.twin_us = twin_us
+        self.candidate_us = candidate_us
+
+    @property
+    def speedup(self) -> float:
+        """Reference time by candidate time."""
+        return sum(self.reference_us) / sum(self.candidate_us)
+
+    @property
+    def null(self) -> float:
+        """Reference time by the time of its second build."""
+        return sum(self.reference_us) / sum(self.twin_us)
+
+    @property
+    def jump(self) -> float:
+        """How far equal launches were apart, as a logarithm; the candidate's are not asked."""
+        return max(abs(math.log(a / b)) for a, b in (self.reference_us, self.twin_us))
+
+
+class Sampled:
+    """The rounds of a measurement, those blocks left out in which the machine was disturbed."""
+
+    def __init__(self, rounds: tuple[tuple[Block, ...], ...]) -> None:
+        self.all_rounds = rounds
 
     def __add__(self, other: Sampled) -> Sampled:
-        return Sampled(
-            reference_us=self.reference_us + other.reference_us,
-            candidate_us=self.candidate_us + other.candidate_us,
+        return Sampled(self.all_rounds + other.all_rounds)
+
+    @cached_property
+    def rounds(self) -> tuple[tuple[Block, ...], ...]:
+        """The calm blocks, by round; a round without any is left out."""
+        flags = iter(calm([block.jump for blocks in self.all_rounds for block in blocks]))
+        kept = (tuple(b for b in blocks if next(flags)) for blocks in self.all_rounds)
+        return tuple(blocks for blocks in kept if blocks)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All calm blocks."""
+        return [block for blocks in self.rounds for block in blocks]
+
+    @cached_property
+    def speedup(self) -> Interval:
+        """The speedup with its interval."""
+        return speedup_interval([[b.speedup for b in blocks] for blocks in self.rounds])
+
+    @cached_property
+    def floor(self) -> float:
+        """The noise floor: the least ratio that stands out, 1 or more."""
+        return noise_floor(speedup_interval([[b.null for b in blocks] for blocks in self.rounds]))
+
+    @property
+    def reference_us(self) -> float:
+        """Median time of the reference's launches."""
+        return statistics.median(time for b in self.blocks for time in b.reference_us)
+
+    @property
+    def candidate_us(self) -> float:
+        """Median time of the candidate's launches."""
+        return statistics.median(time for b in self.blocks for time in b.candidate_us)
+
+    def decide(self, min_speedup: float) -> Verdict:
+        """Faster, slower, same or inconclusive."""
+        return decide(self.speedup, self.floor, min_speedup)
+
+    def is_settled(self, min_speedup: float) -> bool:
+        """Whether more rounds are not worth their time."""
+        return is_settled(self.speedup, self.floor, min_speedup)
+
+    def is_plain(self, min_speedup: float) -> bool:
+        """Whether so few rounds as there are will do: a verdict on a large difference."""
+        apart = self.speedup.middle >= PLAIN or self.speedup.middle <= 1 / PLAIN
+        return apart and self.decide(min_speedup) in {Verdict.FASTER, Verdict.SLOWER}
+
+    def summarise(self, workload: int, *, emulated: bool, confirmed: bool) -> Timing:
+        """The record of a comparison on workload number `workload`."""
+        return Timing(
+            speedup=self.speedup.middle,
+            low=self.speedup.low,
+            high=self.speedup.high,
+            confidence=CONFIDENCE,
+            noise_floor=self.floor,
+            rounds=len(self.rounds),
+            blocks=len(self.blocks),
+            rejected_blocks=sum(map(len, self.all_rounds)) - len(self.blocks),
+            confirmed=confirmed,
+            reference_time_us=self.reference_us,
+            candidate_time_us=self.candidate_us,
+            workload=workload,
+            emulated=emulated,
         )
 
-    def interval(self) -> Interval:
-        """The speedup with its interval."""
-        pairs = zip(self.reference_us, self.candidate_us, strict=True)
-        return speedup_interval([reference / candidate for reference, candidate in pairs])
 
-
-def sample(
-    reference: Session,
-    candidate: Session,
-    timeout_s: float,
-    min_speedup: float,
+def time_round(
+    reference: Session, twin: Session, candidate: Session, timeout_s: float,
     inspect: Callable[[], None],
-) -> Sampled:
-    """Times of both sessions' loaded launches, interleaved in random order.
+) -> tuple[Block, ...]:  # fmt: skip
+    """The blocks of one round, from sessions that are loaded and not yet warm.
 
-    Every block launches each kernel once; which goes first is drawn anew for every block. After
-    each candidate launch `inspect` looks at what it left behind.
+    After each of the candidate's launches `inspect` looks at what it left behind.
 
     Raises:
         Objection: a launch did not end well; `reference_error` if it was the reference's.
     """
-    times: dict[int, list[float]] = {id(reference): [], id(candidate): []}
 
     def launch(session: Session) -> float:
         launched = session.launch(timeout_s)
-        if isinstance(launched, Fault) and session is reference:
+        if isinstance(launched, Fault) and session is not candidate:
             raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {launched.reason}")
-        return unless_fault(launched).time_us
+        time_us = unless_fault(launched).time_us
+        if session is candidate:
+            inspect()
+        return time_us
 
-    order = [reference, candidate]
-    for session in order * WARM_UPS:
-        launch(session)
-    give_up_at = time.monotonic() + BUDGET_S
-    while not _enough(times[id(reference)], times[id(candidate)], min_speedup, give_up_at):
-        random.shuffle(order)
-        for session in order:
-            times[id(session)].append(launch(session))
-            if session is candidate:
-                inspect()
-    return Sampled(
-        reference_us=tuple(times[id(reference)]), candidate_us=tuple(times[id(candidate)])
-    )
+    sessions = [reference, twin, candidate]
+    for session in sessions:
+        _warm_up(lambda s=session: launch(s))  # type: ignore[misc]
+    return tuple(_time_block(sessions, launch) for _ in range(BLOCKS))
 
 
-def _enough(
-    reference_us: list[float], candidate_us: list[float], min_speedup: float, give_up_at: float
-) -> bool:
-    blocks = len(reference_us)
-    if blocks < MIN_BLOCKS:
-        return False
-    if blocks >= MAX_BLOCKS or time.monotonic() > give_up_at:
-        return True
-    if (blocks - MIN_BLOCKS) % CHECK_EVERY:
-        return False
-    so_far = Sampled(reference_us=tuple(reference_us), candidate_us=tuple(candidate_us))
-    return decide(so_far.interval(), min_speedup) is not Verdict.INCONCLUSIVE
+def _warm_up(launch: Callable[[], float]) -> None:
+    """The kernel's launches don't get faster any more, as far as its last two can show."""
+    before_us = launch()
+    for _ in range(MOST_WARM_UPS - 1):
+        now_us = launch()
+        if now_us >= before_us * (1 - STEADY):
+            return
+        before_us = now_us
 
 
-def summarise(sampled: Sampled, workload: int, *, emulated: bool) -> Timing:
-    """The record of a comparison on workload number `workload`."""
-    interval = sampled.interval()
-    return Timing(
-        speedup=interval.middle,
-        low=interval.low,
-        high=interval.high,
-        confidence=CONFIDENCE,
-        blocks=len(sampled.reference_us),
-        reference_time_us=statistics.median(sampled.reference_us),
-        candidate_time_us=statistics.median(sampled.candidate_us),
-        workload=workload,
-        emulated=emulated,
-    )
+def _time_block(sessions: list[Session], launch: Callable[[Session], float]) -> Block:
+    order = random.sample(range(len(sessions)), len(sessions))
+    there = {number: launch(sessions[number]) for number in order}
+    back = {number: launch(sessions[number]) for number in reversed(order)}
+    pairs = [(there[number], back[number]) for number in range(len(sessions))]
+    return Block(*pairs)

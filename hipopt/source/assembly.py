@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from hipopt.source import forbidden
 from hipopt.source.scan import Finding, Scan, enclosed, string_of
-from hipopt.source.tokens import Token, directive_argument, directive_name
+from hipopt.source.tokens import Token
 
 
 def assembly(scan: Scan) -> Iterator[Finding]:
@@ -42,28 +42,29 @@ def _strings(tokens: Iterable[Token]) -> Iterator[tuple[int, str]]:
 
 
 def attributes(scan: Scan) -> Iterator[Finding]:
-    """Attributes that make code run outside of a launch, in any of their spellings."""
-    makers = _attribute_macros(scan)
+    """Attributes that do more than lay out data or tune code, in any of their spellings."""
     for index, token in enumerate(scan.tokens):
-        if token.text in ("__attribute__", "__attribute", "__declspec") or token.text in makers:
+        if token.text in ("__attribute__", "__attribute", "__declspec"):
             inside = enclosed(scan.tokens, _next_bracket(scan.tokens, index))
         elif token.text == "[" and _text(scan.tokens, index + 1) == "[":
             inside = enclosed(scan.tokens, index)
         else:
             continue
-        for word in inside:
+        for word in _outermost(inside):
             name = word.text.strip("_")
-            if word.kind == "word" and name in forbidden.ATTRIBUTES:
-                why = "makes code run or stay outside of a launch, or hides it from the checks"
+            if forbidden.ATTRIBUTES.fullmatch(name) is None and name not in scan.defined:
+                why = "could make code run or stay outside of a launch, or hide it from the checks"
                 yield Finding("attribute", f"attribute '{name}'", word.start, why)
 
 
-def _attribute_macros(scan: Scan) -> set[str]:
-    """Macros with parameters that put an attribute in place."""
-    lines = (t.text for t in scan.directives if directive_name(t.text) == "define")
-    bodies = (directive_argument(line) for line in lines)
-    pattern = re.compile(r"(\w+)\([^)]*\).*(?:__attribute|__declspec|\[\[)", re.DOTALL)
-    return {m.group(1) for body in bodies if (m := pattern.match(body)) is not None}
+def _outermost(inside: Sequence[Token]) -> Iterator[Token]:
+    """The attributes' names: the words in one pair of brackets, arguments and scopes left out."""
+    nest = 0
+    for index, token in enumerate(inside):
+        nest += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        is_scope = index + 1 < len(inside) and inside[index + 1].text in ("::", ":")
+        if token.kind == "word" and token.text != "using" and nest <= 1 and not is_scope:
+            yield token
 
 
 def _text(tokens: tuple[Token, ...], index: int) -> str:

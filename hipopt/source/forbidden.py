@@ -13,6 +13,11 @@ _THREADS = "starts host threads, which would run on after the launch"
 _CLOCK = "reads a host clock, and a kernel must not depend on the time"
 _BUILD = "makes the same code come out different from build to build"
 _CHECKER = "tells a checked build from a timed one, and both must run the same code"
+_MACHINE = "tells the emulator from a GPU, and both must run the same code"
+_HOST_HEADERS = "belongs to the headers of the host, not to HIP"
+_TIME = "reads a clock, and what a kernel computes must not depend on the time"
+_PLACE = "asks which part of the hardware it runs on, which a kernel's result must not depend on"
+_INSTRUCTION = "is no instruction of a GPU or reaches beyond what a kernel computes"
 _DEVICE_API = "calls the host's API, and only device code is judged"
 
 _WORDS_BY_REASON: Mapping[str, str] = {
@@ -31,7 +36,16 @@ _WORDS_BY_REASON: Mapping[str, str] = {
     _THREADS: "pthread_create jthread async thrd_create",
     _CLOCK: "gettimeofday clock_gettime timespec_get nanosleep usleep chrono this_thread",
     _BUILD: "__TIME__ __DATE__ __TIMESTAMP__ __has_include __has_include_next __has_embed",
-    _CHECKER: "__SANITIZE_ADDRESS__ __SANITIZE_THREAD__ __has_feature address_sanitizer",
+    _CHECKER: "__has_feature __has_extension address_sanitizer thread_sanitizer memory_sanitizer "
+    "undefined_behavior_sanitizer coverage_sanitizer __OPTIMIZE__ __OPTIMIZE_SIZE__ __NO_INLINE__ "
+    "__SSP__ __SSP_ALL__ __SSP_STRONG__ __PIC__ __pic__ __PIE__ __pie__ __INCLUDE_LEVEL__ "
+    "__BASE_FILE__ __builtin_constant_p __builtin_object_size __builtin_dynamic_object_size "
+    "__builtin_is_constant_evaluated is_constant_evaluated",
+    _TIME: "clock clock64 wall_clock64 __clock __clock64 __rdtsc __rdtscp "
+    "__builtin_readcyclecounter __builtin_readsteadycounter __builtin_amdgcn_s_memtime "
+    "__builtin_amdgcn_s_memrealtime",
+    _PLACE: "__smid __builtin_amdgcn_s_getreg __builtin_amdgcn_dispatch_ptr "
+    "__builtin_amdgcn_queue_ptr __builtin_amdgcn_dispatch_id",
 }
 
 WORDS: Mapping[str, str] = {
@@ -47,13 +61,72 @@ _HOST_API = re.compile(
 _OURS = re.compile(r"hipopt\w*|HIPOPT\w*|__(?:asan|ubsan|tsan|msan|lsan|sanitizer|gcov|llvm)_\w+")
 
 
+_FAMILIES_OF_WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"__SANITIZE_\w+"), _CHECKER),
+    (
+        re.compile(
+            r"__x86_64(?:__)?|__amd64(?:__)?|__i[3-6]86(?:__)?|__aarch64__|__ARM_\w+|__SSE\w*|"
+            r"__AVX\w*|__GNUC\w*|__GNUG__|__clang\w*|__linux(?:__)?|__unix(?:__)?|__gnu_linux__|"
+            r"__ELF__|__MMX__|__FMA__|__CET__|__code_model_\w+"
+        ),
+        _MACHINE,
+    ),
+    (
+        re.compile(
+            r"_GLIBCXX\w*|_LIBCPP\w*|_PSTL\w*|__GLIBC\w*|__glibc_\w+|__GXX_\w+|__GCC_\w+|__CONCAT|"
+            r"__STRING|__REDIRECT\w*|__ASMNAME2?|__attribute_\w+__|__attr_\w+|__PRAGMA\w+|"
+            r"__gthr\w+|__errordecl|__extern_\w+|__fortify\w*|__warnattr|__THROW\w*|__gnu_cxx|"
+            r"__cxxabiv1|__MATHDECL\w*"
+        ),
+        _HOST_HEADERS,
+    ),
+)
+
+_MATHS = (
+    "a?(?:cos|sin|tan)h?|atan2|sincos|cbrt|ceil|copysign|erfc?|exp(?:2|10|m1)?|fabs|fdim|floor|"
+    "fma|fmax|fmin|fmod|frexp|hypot|ilogb|ldexp|lgamma|l?lrint|l?lround|log(?:2|10|1p|b)?|modf|"
+    "nearbyint|nextafter|pow|powi|remainder|rint|round|roundeven|scalbl?n|sqrt|tgamma|trunc|"
+    "huge_val|inf|nans?|canonicalize|j[01]|y[01]"
+)
+_BUILTIN = re.compile(
+    rf"__builtin_(?:(?:{_MATHS})(?:[fl]|f16|f32|f64|f128)?"
+    r"|is(?:nan|inf|inf_sign|finite|normal|greater|less|unordered|greaterequal|lessequal|fpclass|"
+    r"lessgreater)|signbit[fl]?|fpclassify|abs|labs|llabs"
+    r"|expect|expect_with_probability|assume|assume_aligned|unreachable|trap|prefetch|verbose_trap"
+    r"|(?:popcount|clz|ctz|ffs|parity|clrsb)(?:l|ll|g|s)?|bswap\d+|bitreverse\d+"
+    r"|rotate(?:left|right)\d+|bit_cast|nontemporal_(?:load|store)"
+    r"|mem(?:cpy|set|move|cmp|chr)(?:_inline)?|strlen|alloca|shuffle|shufflevector|convertvector"
+    r"|(?:elementwise|reduce|hip)_\w+|(?:[su]?(?:add|sub|mul)(?:l|ll)?)_overflow(?:_p)?"
+    r"|addc[bsl]*|subc[bsl]*|choose_expr|types_compatible_p|offsetof|addressof|launder"
+    r"|LINE|FUNCTION|FILE|COLUMN|va_\w+|complex|unpredictable|nondeterministic_value"
+    r"|amdgcn_(?!s_getreg|s_setreg|s_mem|s_get|s_send|s_trap|s_sethalt|dispatch|queue|implicit|"
+    r"kernarg|s_ttrace|s_set_gpr)\w+)"
+)
+"""What `__builtin_` names a kernel may use: arithmetic, memory, hints, and a GPU's instructions."""
+
+
 def why_not(word: str) -> str | None:
     """Why a candidate may not use this word for anything that it didn't declare itself."""
     if word in WORDS:
         return WORDS[word]
+    for pattern, reason in _FAMILIES_OF_WORDS:
+        if pattern.fullmatch(word):
+            return reason
+    if word.startswith("__builtin_") and _BUILTIN.fullmatch(word) is None:
+        return _INSTRUCTION
     if _HOST_API.fullmatch(word) and not word.startswith("cu"):
         return _DEVICE_API
     return None
+
+
+NAMESPACES = frozenset({
+    "std", "hip", "cooperative_groups", "rocprim", "hipcub", "thrust", "rocwmma", "__cxxabiv1",
+    "__gnu_cxx",
+})  # fmt: skip
+"""Namespaces of HIP and the standard library, which a source may use but not add to."""
+
+COORDINATES = frozenset({"threadIdx", "blockIdx", "blockDim", "gridDim"})
+"""Where a thread stands: the device's to write."""
 
 
 def is_ours(word: str) -> bool:
@@ -61,20 +134,24 @@ def is_ours(word: str) -> bool:
     return _OURS.fullmatch(word) is not None
 
 
-ATTRIBUTES = frozenset({
-    "constructor", "destructor", "init_priority", "section", "ifunc", "alias", "weak", "weakref",
-    "visibility", "naked", "used", "retain", "cleanup", "interrupt", "externally_visible",
-    "no_sanitize", "no_sanitize_address", "no_sanitize_undefined", "no_address_safety_analysis",
-    "disable_sanitizer_instrumentation", "no_instrument_function", "init_seg",
-})  # fmt: skip
-"""Attributes that make code run outside of a launch, or that hide it from the checks."""
+ATTRIBUTES = re.compile(
+    "aligned|packed|always_inline|gnu_inline|noinline|flatten|hot|cold|pure|const|unused|"
+    "maybe_unused|nodiscard|deprecated|noreturn|nothrow|fallthrough|likely|unlikely|assume|"
+    "no_unique_address|may_alias|warn_unused_result|artificial|returns_nonnull|nonnull|malloc|"
+    "vector_size|ext_vector_type|address_space|opencl_\\w+|convergent|noduplicate|overloadable|"
+    "internal_linkage|assume_aligned|mode|ext_vector_type|hip_\\w+|amdgpu_\\w+|"
+    "reqd_work_group_size|work_group_size_hint|max_blocks_per_cluster|launch_bounds|global|"
+    "device|host|shared|constant|device_builtin\\w*|loader_uninitialized|noescape|"
+    "carries_dependency|uninitialized|no_builtin|nomerge|minsize|nonnull"
+)
+"""What an attribute may say: how data lies, how a function is compiled, hints to the optimiser."""
 
-PRAGMAS = frozenset({
-    "poison", "system_header", "dependency", "include_alias", "optimize", "push_options",
-    "target", "redefine_extname", "weak", "visibility", "attribute", "section", "init_seg",
-    "comment", "module", "bss_seg", "data_seg", "code_seg", "const_seg", "reset_options",
-})  # fmt: skip
-"""Words of pragmas that reach beyond the code that follows them."""
+PRAGMAS = re.compile(
+    r"(?:no)?unroll\b.*|once|(?:end)?region\b.*|(?:nv|hd|diag)_\w+.*|ivdep|vector\b.*|"
+    r"(?:clang|GCC|gcc)\s+(?:loop|fp|unroll|ivdep|diagnostic)\b.*|STDC\s+FP_CONTRACT\b.*|"
+    r"message\b.*|(?:clang|GCC)\s+pragma_messages.*|omp\s+(?:simd|unroll)\b.*|mark\b.*"
+)
+"""What a pragma may say: about the loop or the block that follows it, or to a person."""
 
 DIRECTIVES: Mapping[str, str] = {
     "include_next": "a kernel may include headers of HIP and the standard library only",
@@ -85,12 +162,16 @@ DIRECTIVES: Mapping[str, str] = {
 }
 
 ASSEMBLY = re.compile(
-    r"\.\s*(?:incbin|include|section|pushsection|popsection|previous|text|data|bss|globa?l|weak|"
-    r"symver|org|macro|altmacro|irpc?|rept|set|equ|init_array|ctors|amdgpu_\w+|amdhsa_\w+)\b"
-    r"|\b(?:syscall|sysenter|swapgs|wrmsr)\b|\bint\s+\$?0x80\b",
+    r"(?:^|[\n;{:])\s*\.\s*[a-z_]\w*"  # any directive of the assembler
+    r"|\.\s*(?:incbin|include|section|pushsection|popsection|macro)\b"
+    r"|\b(?:syscall|sysenter|swapgs|wrmsr|rdmsr|rdtscp?|rdpmc|cpuid|xgetbv|rdfsbase|wrfsbase|"
+    r"rdgsbase|wrgsbase|wrpkru|rdpkru|svc|mrs|msr|call|jmp)\b|\bint\s+\$?0x80\b"
+    r"|\bs_(?:memtime|memrealtime|getreg\w*|setreg\w*|sendmsg\w*|trap|sethalt|getpc\w*|setpc\w*|"
+    r"swappc\w*|call\w*|ttracedata\w*|icache\w*)\b",
     re.IGNORECASE,
 )
-"""What inline assembly may not hold: directives of the assembler, and calls into the system."""
+"""What inline assembly may not hold: directives of the assembler, calls into the system or out of
+the kernel, and instructions that read a clock or the state of the machine."""
 
 FILE_DIRECTIVE = re.compile(r"\.\s*(?:incbin|include)\b", re.IGNORECASE)
 """Directives that read a file of the building machine."""

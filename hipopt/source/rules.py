@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 from hipopt.source import forbidden
 from hipopt.source.assembly import assembly, attributes
+from hipopt.source.belongings import constants, coordinates, namespaces
 from hipopt.source.capsule import Capsule
+from hipopt.source.expand import TooLarge
 from hipopt.source.headers import allowed, header_of
 from hipopt.source.scan import Finding, Scan, enclosed, string_of
+from hipopt.source.spelling import spelling
 from hipopt.source.state import lasting_state
 from hipopt.source.tokens import (
     Token,
@@ -38,7 +40,13 @@ def check_rules(candidate: Capsule, reference: Capsule) -> str | None:
 def findings(source: str) -> list[Finding]:
     """All that a candidate with this source would be rejected for, in the order of the text."""
     scan = Scan.of(source)
-    found = [finding for rule in _RULES for finding in rule(scan)]
+    found = [finding for rule in (*_RULES, *_TOKEN_RULES) for finding in rule(scan)]
+    try:
+        expanded = scan.expanded()
+    except TooLarge:
+        found.append(Finding("macros", "what the macros expand to", 0, "has no end"))
+    else:
+        found += [finding for rule in _TOKEN_RULES for finding in rule(expanded)]
     return sorted(found, key=lambda f: f.offset)
 
 
@@ -54,12 +62,16 @@ def _directives(scan: Scan) -> Iterator[Finding]:
             yield from _pragma(directive_argument(token.text), token.start)
         elif name in ("define", "undef"):
             yield from _definition(token)
-        elif name in forbidden.DIRECTIVES:
-            yield Finding("directive", f"#{name}", token.start, forbidden.DIRECTIVES[name])
+        elif name.isdigit() or name in forbidden.DIRECTIVES:
+            why = forbidden.DIRECTIVES["line" if name.isdigit() else name]
+            yield Finding("directive", f"#{name}", token.start, why)
+
+
+def _pragma_operators(scan: Scan) -> Iterator[Finding]:
     for index, token in enumerate(scan.tokens):
-        if token.text == "_Pragma":
+        if token.text in ("_Pragma", "__pragma"):
             text = string_of(enclosed(scan.tokens, index + 1))
-            yield from _pragma(" ".join(text.split()), token.start)
+            yield from _pragma(text.strip(), token.start)
 
 
 def _include(token: Token) -> Iterator[Finding]:
@@ -71,11 +83,9 @@ def _include(token: Token) -> Iterator[Finding]:
 
 
 def _pragma(argument: str, offset: int) -> Iterator[Finding]:
-    for word in re.findall(r"\w+", argument):
-        if word in forbidden.PRAGMAS:
-            why = "reaches beyond the code that follows it"
-            yield Finding("pragma", f"#pragma {argument}", offset, why)
-            return
+    if argument and forbidden.PRAGMAS.fullmatch(" ".join(argument.split())) is None:
+        why = "is none of the pragmas that tune a loop or a block of a kernel"
+        yield Finding("pragma", f"#pragma {argument}", offset, why)
 
 
 def _definition(token: Token) -> Iterator[Finding]:
@@ -122,33 +132,6 @@ def _launches(scan: Scan) -> Iterator[Finding]:
             yield Finding("launch", "'<<<'", scan.tokens[index].start, why)
 
 
-def _spelling(scan: Scan) -> Iterator[Finding]:
-    """Spellings that hide a word from a reader."""
-    for token in scan.tokens:
-        if token.text == "\\":
-            yield Finding("spelling", "'\\'", token.start, "stands outside of strings")
-    for match in re.finditer(r"(?<=\w)\\\n(?=\w)", scan.source):
-        yield Finding("spelling", "a line continuation", match.start(), "splits a word")
-    for match in re.finditer(r"^[ \t]*(%:|\?\?=)", scan.source, re.MULTILINE):
-        why = "stands for '#': write '#'"
-        yield Finding("spelling", f"'{match.group(1)}'", match.start(1), why)
-
-
-def _pasted(scan: Scan) -> Iterator[Finding]:
-    """Words put together by `##` out of the arguments of a macro."""
-    if not any(t.text == "##" for t in scan.tokens):
-        return
-    for index, token in enumerate(scan.tokens):
-        if token.text != "(" or not index or scan.tokens[index - 1].kind != "word":
-            continue
-        words = [t.text for t in enclosed(scan.tokens, index) if t.kind == "word"]
-        for pasted in ("".join(words), *map("".join, pairwise(words))):
-            why = forbidden.why_not(pasted)
-            if len(words) > 1 and why is not None:
-                yield Finding("word", f"'{pasted}'", token.start, why)
-                break
-
-
 # -- state ------------------------------------------------------------------------------------
 
 
@@ -158,6 +141,10 @@ def _state(scan: Scan) -> Iterator[Finding]:
             yield Finding("state", found.subject, piece.start + found.offset, found.why)
 
 
-_RULES: tuple[Callable[[Scan], Iterator[Finding]], ...] = (
-    _directives, _words, _launches, _spelling, _pasted, assembly, attributes, _state,
+_RULES: tuple[Callable[[Scan], Iterator[Finding]], ...] = (_directives, spelling, _state)
+"""What is looked for in the source as it is written."""
+
+_TOKEN_RULES: tuple[Callable[[Scan], Iterator[Finding]], ...] = (
+    _words, _launches, _pragma_operators, assembly, attributes, coordinates, constants, namespaces,
 )  # fmt: skip
+"""What is looked for in the source as written, and again with its macros expanded."""

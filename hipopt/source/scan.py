@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from hipopt.source.declared import declared_names
+from hipopt.source.expand import expand
 from hipopt.source.parse import parse
 from hipopt.source.piece import Piece
 from hipopt.source.tokens import Token, code_tokens, directive_name, tokenize
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]+|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{1,3}|[ \t\f\v]*\n|.)")
 
 
 class Finding(NamedTuple):
@@ -35,6 +37,8 @@ class Scan:
     directives: tuple[Token, ...]
     declared: frozenset[str]
     """All names that the source declares itself."""
+    defined: frozenset[str]
+    """The names of its macros and of their parameters; none where macros are expanded."""
 
     @classmethod
     def of(cls, source: str) -> Scan:
@@ -47,6 +51,22 @@ class Scan:
             tokens=tuple(inner for token in top for inner in _inner(token)),
             directives=tuple(t for t in top if t.kind == "directive"),
             declared=declared_names(file.pieces),
+            defined=declared_names(p for p in file.pieces if p.kind == "macro"),
+        )
+
+    def expanded(self) -> Scan:
+        """The same with the source's macros expanded, so that every word is what it will be.
+
+        Raises:
+            TooLarge: the macros make too much.
+        """
+        code = [piece for piece in self.pieces if piece.kind != "macro"]
+        return replace(
+            self,
+            tokens=tuple(expand(code_tokens(self.source))),
+            directives=(),
+            declared=declared_names(code),
+            defined=frozenset(),
         )
 
 
@@ -72,11 +92,19 @@ def _value(literal: str) -> str:
     raw = re.fullmatch(r'\w*R"([^()\\\s]*)\((.*)\)\1"', literal, re.DOTALL)
     if raw is not None:
         return raw.group(2)
-    inner = literal[literal.index('"') + 1 :].removesuffix('"').replace("\\\n", "")
-    try:
-        return codecs.decode(inner.encode("latin-1", "replace"), "unicode_escape")
-    except UnicodeDecodeError:
-        return inner
+    inner = literal[literal.index('"') + 1 :].removesuffix('"')
+    return _ESCAPE.sub(_unescaped, inner)
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    text = escape.group(1)
+    if text[0] in "xuU":
+        return chr(int(text[1:], 16) & 0xFF)
+    if text[0] in "01234567":
+        return chr(int(text, 8) & 0xFF)
+    return {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "f": "\f", "v": "\v"}.get(
+        text, text.strip()
+    )
 
 
 def enclosed(tokens: tuple[Token, ...], index: int) -> list[Token]:

@@ -52,17 +52,26 @@ def _static(piece: Piece, node: Node) -> Iterator[State]:
     """A `static` or `thread_local` object inside of a function or class."""
     text = span(piece.text, node)
     words = _words_before_value(text)
+    if "mutable" in words:
+        yield State(f"'{_named(piece, node)}'", node.start_byte, _OUTLIVES)
+        return
     if "thread_local" not in words and "static" not in words:
         return
     declarator = node.child_by_field_name("declarator")
     if declarator is not None and declarator.type == "function_declarator":
         return
-    found = declarator_name(declarator) if declarator is not None else None
-    name = f"'{span(piece.text, found)}'" if found is not None else "a static variable"
+    name = f"'{_named(piece, node)}'"
     if "thread_local" in words or _is_mutable(text):
         yield State(name, node.start_byte, _OUTLIVES)
     elif "constexpr" not in words and _is_called(node):
         yield State(name, node.start_byte, _RUNS_EARLY)
+
+
+def _named(piece: Piece, node: Node) -> str:
+    """What the declaration names."""
+    declarator = node.child_by_field_name("declarator")
+    found = declarator_name(declarator) if declarator is not None else None
+    return span(piece.text, found) if found is not None else "a static variable"
 
 
 def _words_before_value(text: str) -> list[str]:

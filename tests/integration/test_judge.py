@@ -80,6 +80,16 @@ def test_identity_is_correct(verify: Verify) -> None:
     assert judgement.speedup == pytest.approx(1.0, abs=0.3)
 
 
+def test_names_of_parameters_are_free(verify: Verify) -> None:
+    """A kernel whose parameters are called otherwise takes the same arguments."""
+    code = """__global__ void saxpy(const float* in, float* out, float scale, int count) {
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        if (i < count) { out[i] = scale * in[i] + out[i]; }
+    }"""
+    judgement = verify(SAXPY, code, "saxpy", SAXPY_WORKLOAD)
+    assert judgement.verdict.correct, judgement.reason
+
+
 def test_less_work_is_faster(verify: Verify) -> None:
     """A candidate that does a fortieth of the work is faster, with an interval above 1."""
     judgement = verify(SLOW_EXP, FAST_EXP, "soft", SOFT_WORKLOAD)

@@ -124,6 +124,7 @@ class Child:
         while not self._sleeps():
             if time.monotonic() > deadline:
                 raise Deadline
+            time.sleep(_SETTLE_S)  # it may need the very core that we run on
         if self._poller.poll(0):
             raise Babble
         before, now = -1, self.cpu_ns()

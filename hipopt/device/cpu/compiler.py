@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt.device import process
 from hipopt.device.cpu.elf import ObjectFile, Symbol
+from hipopt.device.cpu.foreign import objections
 from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_environ
 from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
@@ -55,6 +55,7 @@ class _Described(Record, frozen=True, kw_only=True):
 
     parameters: tuple[Parameter, ...]
     lds_bytes: int
+    objections: tuple[str, ...]
     lds_arrays: tuple[LdsArray, ...] = ()
     """Of instrumented code."""
 
@@ -142,7 +143,12 @@ def _build(
     if failure is not None:
         return failure
     arrays = _lds_arrays(unit, done / _PROGRAM) if toolchain.is_instrumented else ()
-    described = _Described(parameters=parameters, lds_bytes=lds_bytes, lds_arrays=arrays)
+    described = _Described(
+        parameters=parameters,
+        lds_bytes=lds_bytes,
+        objections=objections(unit, capsule.kernel),
+        lds_arrays=arrays,
+    )
     (done / _RECORD).write_bytes(msgspec.json.encode(described))
     return None
 
@@ -183,12 +189,13 @@ def _step(
     toolchain: Toolchain, command: list[str], scratch: Path, deadline: float
 ) -> CompileFailure | None:
     timeout_s = max(0.0, deadline - time.monotonic())
-    done = process.run(
+    done = toolchain.confinement.run(
         command,
-        cwd=scratch,
+        scratch=scratch,
         environ=compiler_environ(scratch, toolchain.directory.parent),
         timeout_s=timeout_s,
         memory_bytes=MEMORY_BYTES,
+        read=[toolchain.directory],
     )
     if done.exit_code == 0:
         return None
@@ -267,4 +274,5 @@ def _code(place: Path, key: str, seconds: float) -> CodeObject:
         parameters=described.parameters,
         resources=Resources(lds_bytes=described.lds_bytes),
         compile_seconds=seconds,
+        objections=described.objections,
     )

@@ -20,29 +20,39 @@ from hipopt.device.cpu.compiler import compile_capsule
 from hipopt.device.cpu.microscope import CpuMicroscopeSession
 from hipopt.device.cpu.session import CpuSession
 from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
+from hipopt.device.cpu.walls import Walls
 from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription, Fault, Reach
 from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
 from hipopt.source.capsule import Capsule
 
 _MACHINES = {"x86_64", "aarch64"}
+
+PEAK_BANDWIDTH_GB_S = 400.0
+"""Beyond what one core can store, caches included: 64 bytes a cycle, the widest store path that
+vendors' optimisation guides give (AMD Zen 5: one store of 512 bits, or two of 256, a cycle; Intel
+Golden Cove the same), at 6.2 GHz, the highest boost clock sold (Intel Core i9-14900KS)."""
+
 _EMPTY = "__global__ void hipopt_probe(int* x) { *x = 1; }"
 
 
 class CpuDevice:
     """Implements `interface.Device`; compiled kernels are kept under `cache_dir`.
 
+    Where the machine offers no sandbox at all, it works only if `allow_unsandboxed`.
+
     Raises:
         DeviceError: this machine is no Linux on x86-64 or aarch64.
     """
 
-    def __init__(self, cache_dir: Path) -> None:
+    def __init__(self, cache_dir: Path, *, allow_unsandboxed: bool = False) -> None:
         if platform.system() != "Linux" or platform.machine() not in _MACHINES:
             raise DeviceError(
                 "the CPU device runs on Linux on x86-64 or aarch64, this is "
                 f"{platform.system()} on {platform.machine()}"
             )
-        self._cache_dir = cache_dir.expanduser().absolute() / "cpu"
+        self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
+        self._allow_unsandboxed = allow_unsandboxed
         self._core: int | None = None
 
     @cached_property
@@ -50,9 +60,13 @@ class CpuDevice:
         """The C++ compiler with the emulator's runtime; built on first use.
 
         Raises:
-            DeviceError: there is no compiler, or it does not work.
+            DeviceError: there is no compiler, it does not work, or there is no sandbox for it.
         """
-        return prepare(self._cache_dir, find_compiler(os.environ))
+        return prepare(
+            self._cache_dir,
+            find_compiler(os.environ),
+            allow_unsandboxed=self._allow_unsandboxed,
+        )
 
     def describe(self) -> DeviceDescription:
         """What this device is.
@@ -67,6 +81,7 @@ class CpuDevice:
             wave_size=64,
             toolchain=self.toolchain.version,
             emulated=True,
+            peak_bandwidth_gb_s=PEAK_BANDWIDTH_GB_S,
         )
 
     def compile(
@@ -86,7 +101,12 @@ class CpuDevice:
         Raises:
             DeviceError: the compiler can't instrument; says why.
         """
-        return prepare(self._cache_dir, find_compiler(os.environ), instrumented=True)
+        return prepare(
+            self._cache_dir,
+            find_compiler(os.environ),
+            instrumented=True,
+            allow_unsandboxed=self._allow_unsandboxed,
+        )
 
     def compile_instrumented(
         self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
@@ -100,7 +120,7 @@ class CpuDevice:
 
     def open_instrumented(self, code: CodeObject) -> CpuMicroscopeSession:
         """A fresh child process that will run instrumented `code`, on the core held."""
-        return CpuMicroscopeSession(code, self._core)
+        return CpuMicroscopeSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
 
     @cached_property
     def microscope_trouble(self) -> str | None:
@@ -122,7 +142,7 @@ class CpuDevice:
 
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else, on the core held."""
-        return CpuSession(code, self._core)
+        return CpuSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -140,8 +160,8 @@ class CpuDevice:
             finally:
                 self._core = None
 
-    def is_sandboxed(self) -> bool:
-        """Whether kernels run under a system call filter here, as a trial launch shows.
+    def try_walls(self) -> Walls:
+        """What closes kernels in here, as a trial launch shows.
 
         Raises:
             DeviceError: the trial kernel does not compile or run.
@@ -153,7 +173,9 @@ class CpuDevice:
             fault = session.load((1, 1, 1), (1, 1, 1), 0, [np.zeros(1, np.int32)])
             if fault is not None:
                 raise DeviceError(f"the CPU device's trial kernel fails: {fault.reason}")
-            return bool(session.sandboxed)
+            if session.walls is None:
+                raise DeviceError("the CPU device's trial kernel never started")
+            return session.walls
 
 
 def _probe() -> Capsule:

@@ -15,7 +15,9 @@ _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB = 2
+_FUNCTION = 2
 _TLS = 6
+_INDIRECT = 10
 _GLOBAL = 1
 _EXTENDED = 0xFFFF
 _NOBITS = 8
@@ -35,6 +37,9 @@ class Symbol(NamedTuple):
     """Bytes."""
     is_tls: bool
     is_local: bool
+    is_function: bool = False
+    is_indirect: bool = False
+    """Whether a function of the object picks what it stands for when the program starts."""
 
 
 class _Section(NamedTuple):
@@ -81,6 +86,11 @@ class ObjectFile:
         start = self._sections[symbol.section].offset + symbol.value
         return self._data[start : start + symbol.size]
 
+    def section_names(self) -> list[str]:
+        """Names of the sections that hold something, in file order."""
+        table = self._sections[self._names_index].offset
+        return [self._text(table + s.name) for s in self._sections if s.size]
+
     def writable_sections(self) -> list[str]:
         """Names of the sections that the program may write to, in file order."""
         table = self._sections[self._names_index].offset
@@ -117,6 +127,8 @@ class ObjectFile:
                 size=size,
                 is_tls=info & 0xF == _TLS,
                 is_local=info >> 4 < _GLOBAL,
+                is_function=info & 0xF == _FUNCTION,
+                is_indirect=info & 0xF == _INDIRECT,
             )
             for name, info, _, section, value, size in _SYMBOL.iter_unpack(entries)
         ]

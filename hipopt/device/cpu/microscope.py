@@ -37,8 +37,10 @@ class CpuMicroscopeSession(CpuSession):
     arrays and globals are checked where the compiler knows the object.
     """
 
-    def __init__(self, code: CodeObject, core: int | None = None) -> None:
-        super().__init__(code, core)
+    def __init__(
+        self, code: CodeObject, core: int | None = None, *, allow_unsandboxed: bool = False
+    ) -> None:
+        super().__init__(code, core, allow_unsandboxed=allow_unsandboxed)
         self._lds_arrays = lds_arrays(code)
         self._room_bytes = 0
 

@@ -35,7 +35,7 @@ MAX_LDS_ARRAYS = 512
 class Say(IntEnum):
     """What the child says of itself."""
 
-    STARTED = 1  # detail: errno of the system call filter, 0 where it is in force
+    STARTED = 1  # detail: errno of the filter, of Landlock in the upper half; 0: in force
     LOADED = 2  # detail: errno, 0 where the buffers are mapped
     DONE = 3  # the launch has ended
     SIGNAL = 4  # detail: signal, 256 if it read, 512 if it wrote; address: where

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -12,15 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.device.cpu import arguments, faults, protocol
+from hipopt.device.cpu.caches import evict
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
 from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import SharedBuffers, area, random_base
 from hipopt.device.cpu.protocol import Message, Say
+from hipopt.device.cpu.walls import Walls, insist
 from hipopt.device.interface import FORWARD, CodeObject, Fault, Launched, Schedule
 from hipopt.errors import DeviceError
 from hipopt.records import Scalar, Verdict
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -34,9 +33,12 @@ _REST_TOLERANCE_NS = 200_000
 class CpuSession:
     """Implements `interface.Session`. Open, use and close it in one thread."""
 
-    def __init__(self, code: CodeObject, core: int | None = None) -> None:
+    def __init__(
+        self, code: CodeObject, core: int | None = None, *, allow_unsandboxed: bool = False
+    ) -> None:
         self._code = code
         self._core = core
+        self._allow_unsandboxed = allow_unsandboxed
         self._child: Child | None = None
         self._buffers: SharedBuffers | None = None
         self._base = random_base()
@@ -46,8 +48,8 @@ class CpuSession:
         self._is_used = False
         self._sequence = 0
         self._rested_ns: int | None = None
-        self.sandboxed: bool | None = None
-        """Whether the child is under its system call filter; None: it has not started yet."""
+        self.walls: Walls | None = None
+        """What closes the child in; None: it has not started yet."""
 
     def __enter__(self) -> Self:
         self._child = Child(self._code.path, self._core)
@@ -103,6 +105,7 @@ class CpuSession:
         reset = self._guarded(self._reset, START_TIMEOUT_S)
         if reset is not None:
             return reset
+        evict()
         return self._guarded(lambda: self._launch(timeout_s, schedule), timeout_s)
 
     def read(self) -> list[NDArray[Any]] | Fault:
@@ -141,12 +144,8 @@ class CpuSession:
         if hello.say != Say.STARTED:
             raise _Reported(hello)
         self._started = True
-        self.sandboxed = hello.detail == 0
-        if not self.sandboxed:
-            logger.warning(
-                "cpu device runs kernels without a system call filter",
-                extra={"errno": hello.detail},
-            )
+        self.walls = Walls.of(hello.detail)
+        insist(self.walls, allow_unsandboxed=self._allow_unsandboxed)
 
     def _reset(self) -> None:
         """Nothing of an earlier launch is left in the child."""

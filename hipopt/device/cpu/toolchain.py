@@ -12,12 +12,13 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hipopt.device import process
+from hipopt.device.confine.confinement import Confinement
+from hipopt.device.confine.establish import establish
 from hipopt.errors import DeviceError
 from hipopt.records import Record
 
@@ -29,6 +30,7 @@ MEMORY_BYTES = 4 << 30
 COMPILE_FLAGS = (
     "-std=gnu++17", "-O2", "-g1", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
     "-fno-strict-aliasing", "-fwrapv", "-fstack-clash-protection",
+    "-falign-functions=64", "-falign-loops=32",  # or where code happens to lie shows in its time
     *(f"-fno-builtin-{name}" for name in (
         "rint", "rintf", "nearbyint", "nearbyintf", "lrint", "lrintf", "llrint", "llrintf",
     )),
@@ -90,6 +92,8 @@ class Toolchain(Record, frozen=True, kw_only=True):
     """Headers, precompiled header and object files of the runtime."""
     key: str
     """Hash of compiler, flags and runtime sources."""
+    confinement: Confinement
+    """What the compiler is closed in with when it compiles a candidate."""
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -123,11 +127,18 @@ def find_compiler(environ: Mapping[str, str]) -> tuple[str, ...]:
             return (path,)
     if importlib.util.find_spec("ziglang") is not None:
         target = f"{platform.machine()}-linux-musl"  # the libc that it can link statically
-        return (sys.executable, "-m", "ziglang", "c++", "-target", target)
+        return (_zig(), "c++", "-target", target)
     raise DeviceError(
         "the CPU device needs a C++ compiler and found none (looked at $CXX, g++, clang++, c++ and "
         "the ziglang package): install g++, or run `pip install 'hipopt[local]'`"
     )
+
+
+def _zig() -> str:
+    """The ziglang package's program; started directly, without a Python around it."""
+    spec = importlib.util.find_spec("ziglang")
+    places = spec.submodule_search_locations if spec is not None else None
+    return str(Path(next(iter(places or ()), "")) / "zig")
 
 
 def compiler_environ(scratch: Path, cache_dir: Path) -> dict[str, str]:
@@ -146,15 +157,28 @@ def compiler_environ(scratch: Path, cache_dir: Path) -> dict[str, str]:
     }
 
 
-def prepare(cache_dir: Path, command: tuple[str, ...], *, instrumented: bool = False) -> Toolchain:
+def prepare(
+    cache_dir: Path,
+    command: tuple[str, ...],
+    *,
+    instrumented: bool = False,
+    allow_unsandboxed: bool = False,
+) -> Toolchain:
     """The toolchain, its runtime compiled and kept under `cache_dir`.
 
     `instrumented`: the one whose kernels the microscope can look into.
 
     Raises:
-        DeviceError: the compiler does not work; carries what it printed.
+        DeviceError: the compiler does not work, carries what it printed; or there is no sandbox.
     """
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    (cache_dir / "zig").mkdir(parents=True, exist_ok=True)
+    confinement = establish(
+        command,
+        cache_dir,
+        compiler_environ(cache_dir, cache_dir),
+        write=[cache_dir / "zig"] if Path(command[0]).name == "zig" else [],
+        allow_unsandboxed=allow_unsandboxed,
+    )
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix="probe-") as scratch:
         version = _run(command, ["--version"], Path(scratch), cache_dir)
         is_clang = "clang" in version
@@ -163,7 +187,7 @@ def prepare(cache_dir: Path, command: tuple[str, ...], *, instrumented: bool = F
             more = _CLANG_MICROSCOPE_FLAGS if is_clang else _GCC_MICROSCOPE_FLAGS
             flags = (*flags, *_MICROSCOPE_FLAGS, *more)
             runtime_flags = (*runtime_flags, "-DHIPOPT_MICROSCOPE", "-DHIPOPT_RUNTIME")
-        is_static = _links(command, ["-static"], Path(scratch), cache_dir)
+        is_static = _links_statically(command, confinement, Path(scratch), cache_dir)
     sources = sorted(RUNTIME.iterdir())
     key = _hash([version, repr((command, flags, runtime_flags, is_static, _HEADERS))], sources)
     toolchain = Toolchain(
@@ -178,6 +202,7 @@ def prepare(cache_dir: Path, command: tuple[str, ...], *, instrumented: bool = F
         is_static=is_static,
         directory=cache_dir / f"runtime-{key[:16]}",
         key=key,
+        confinement=confinement,
     )  # fmt: skip
     with (cache_dir / "runtime.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -206,16 +231,28 @@ def _build(toolchain: Toolchain, sources: Sequence[Path], cache_dir: Path) -> No
         place.rename(toolchain.directory)
 
 
-def _links(command: tuple[str, ...], flags: list[str], scratch: Path, cache_dir: Path) -> bool:
-    program = scratch / "probe.cpp"
-    program.write_text(_PROGRAM)
-    done = process.run(
-        [*command, *flags, program.name, "-o", "probe"],
-        cwd=scratch,
-        environ=compiler_environ(scratch, cache_dir),
-        timeout_s=_PREPARE_TIMEOUT_S,
+def _links_statically(
+    command: tuple[str, ...], confinement: Confinement, scratch: Path, cache_dir: Path
+) -> bool:
+    """Whether static programs can be linked in the sandbox.
+
+    Raises:
+        DeviceError: the compiler links nothing there.
+    """
+    (scratch / "probe.cpp").write_text(_PROGRAM)
+    for flags in (["-static"], []):
+        done = confinement.run(
+            [*command, *flags, "probe.cpp", "-o", "probe"],
+            scratch=scratch,
+            environ=compiler_environ(scratch, cache_dir),
+            timeout_s=_PREPARE_TIMEOUT_S,
+        )
+        if done.exit_code == 0:
+            return bool(flags)
+    raise DeviceError(
+        f"the C++ compiler '{' '.join(command)}' does not work in the sandbox (exit code "
+        f"{done.exit_code}); install it below /usr or /opt:\n{done.output[-2000:]}"
     )
-    return done.exit_code == 0
 
 
 def _run(command: tuple[str, ...], arguments: list[str], cwd: Path, cache_dir: Path) -> str:

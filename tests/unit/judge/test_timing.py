@@ -1,4 +1,4 @@
-"""Sampling two sessions side by side."""
+"""Rounds: who is launched when, which blocks count, who is blamed."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any, Self
 
 import pytest
 
-from hipopt.device.interface import Fault, Launched
+from hipopt.device.interface import FORWARD, Fault, Launched, Schedule
 from hipopt.judge.objection import Objection
-from hipopt.judge.statistics import decide
-from hipopt.judge.timing import MAX_BLOCKS, MIN_BLOCKS, WARM_UPS, Sampled, sample
+from hipopt.judge.timing import BLOCKS, MOST_WARM_UPS, Block, Sampled, time_round
 from hipopt.records import Verdict
+
+NAMES = ("reference", "twin", "candidate")
+Times = Iterator[float | Fault]
 
 
 class Scripted:
     """A session whose launches take the times it was given, and that writes down its turns."""
 
-    def __init__(self, name: str, times_us: Iterator[float | Fault], turns: list[str]) -> None:
+    def __init__(self, name: str, times_us: Times, turns: list[str]) -> None:
         self._name, self._times, self._turns = name, times_us, turns
 
     def __enter__(self) -> Self:
@@ -30,8 +32,8 @@ class Scripted:
     def load(self, *_: Any) -> Fault | None:
         return None
 
-    def launch(self, timeout_s: float) -> Launched | Fault:
-        assert timeout_s == 1.0
+    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
+        assert (timeout_s, schedule) == (1.0, FORWARD)
         self._turns.append(self._name)
         time_us = next(self._times)
         return time_us if isinstance(time_us, Fault) else Launched(time_us=time_us)
@@ -40,60 +42,96 @@ class Scripted:
         return []
 
 
-def around(middle_us: float, spread: float) -> Iterator[float]:
-    """Times that scatter by a share `spread` of their middle."""
+def around(middle_us: float, spread: float, *first_us: float) -> Times:
+    """Times that scatter by a share `spread` of their middle, after some given ones."""
+    yield from first_us
     rng = random.Random(3)
     while True:
         yield middle_us * rng.uniform(1 - spread, 1 + spread)
 
 
-def run(
-    reference_us: Iterator[float | Fault], candidate_us: Iterator[float | Fault]
-) -> tuple[Sampled, list[str]]:
+def run(**times_us: Times) -> tuple[tuple[Block, ...], list[str]]:
+    """One round, and whose turns it took; every look at the results follows a launch."""
     turns: list[str] = []
-    seen: list[None] = []
-    reference = Scripted("reference", reference_us, turns)
-    candidate = Scripted("candidate", candidate_us, turns)
-    sampled = sample(reference, candidate, 1.0, 1.05, lambda: seen.append(None))
-    assert len(seen) == len(sampled.candidate_us)
-    return sampled, turns
+    sessions = [Scripted(n, times_us.get(n, around(100, 0.01)), turns) for n in NAMES]
+
+    def inspect() -> None:
+        assert turns[-1] == "candidate"
+        turns.append("look")
+
+    return time_round(*sessions, 1.0, inspect), turns
 
 
-def test_a_clear_difference_needs_few_blocks() -> None:
-    """Where the interval decides, sampling stops; warm-ups don't count."""
-    sampled, turns = run(around(200, 0.01), around(100, 0.01))
-    assert MIN_BLOCKS <= len(sampled.reference_us) < 20
-    assert len(turns) == 2 * (len(sampled.reference_us) + WARM_UPS)
-    assert decide(sampled.interval(), 1.05) is Verdict.FASTER
-    assert sampled.interval().middle == pytest.approx(2.0, rel=0.02)
+def test_blocks_are_palindromes_in_random_order() -> None:
+    """Each block launches every kernel twice, the second time in reverse; orders differ."""
+    orders = set()
+    for _ in range(20):
+        blocks, turns = run()
+        assert len(blocks) == BLOCKS
+        launches = [turn for turn in turns if turn != "look"][-6 * BLOCKS :]
+        for start in range(0, len(launches), 6):
+            order = launches[start : start + 6]
+            assert sorted(order[:3]) == sorted(NAMES)
+            assert order[3:] == order[2::-1]
+            orders.add(tuple(order))
+    assert len(orders) > 2
 
 
-def test_every_block_has_one_launch_of_each_in_random_order() -> None:
-    """Pairs are never broken, and neither kernel always goes first."""
-    _, turns = run(around(100, 0.3), around(104, 0.3))
-    pairs = [tuple(turns[i : i + 2]) for i in range(0, len(turns), 2)]
-    assert {frozenset(pair) for pair in pairs} == {frozenset({"reference", "candidate"})}
-    assert len(set(pairs)) == 2
+def test_every_launch_of_the_candidate_is_looked_at() -> None:
+    """Warm-ups included."""
+    _, turns = run()
+    assert turns.count("look") == turns.count("candidate") > 2 * BLOCKS
 
 
-def test_what_cannot_be_told_is_given_up() -> None:
-    """Noise beyond the difference ends at the cap, as inconclusive."""
-    sampled, _ = run(around(104, 0.6), around(100, 0.5))
-    assert len(sampled.reference_us) == MAX_BLOCKS
-    assert decide(sampled.interval(), 1.05) is Verdict.INCONCLUSIVE
+def test_warming_up_ends_when_launches_get_no_faster() -> None:
+    """A kernel that falls from 400 to 100 µs is timed at 100; one that never rests is, too."""
+    blocks, turns = run(reference=around(100, 0.01, 400, 300, 200))
+    assert turns.count("reference") == 5 + 2 * BLOCKS
+    assert Sampled((blocks, blocks)).speedup.middle == pytest.approx(1.0, rel=0.02)
+    _, turns = run(candidate=iter([1000 * 0.9**k for k in range(50)]))
+    assert turns.count("candidate") == MOST_WARM_UPS + 2 * BLOCKS
+
+
+def test_speedup_and_noise_floor_come_from_their_own_pairs() -> None:
+    """A candidate twice as fast has a speedup of 2; the twin alone sets the floor."""
+    rounds = tuple(run(candidate=around(50, 0.01), twin=around(103, 0.01))[0] for _ in range(8))
+    sampled = Sampled(rounds)
+    assert sampled.speedup.middle == pytest.approx(2.0, rel=0.02)
+    assert 1.02 < sampled.floor < 1.06
+    assert sampled.decide(1.05) is Verdict.FASTER
+    assert sampled.candidate_us == pytest.approx(50, rel=0.02)
+
+
+def test_three_rounds_show_a_plain_difference_only() -> None:
+    """Half the time is plain; a tenth less is not, however clear its interval is."""
+    half = Sampled(tuple(run(candidate=around(50, 0.01))[0] for _ in range(3)))
+    assert half.is_plain(1.05)
+    assert half.decide(3.0) is not Verdict.FASTER
+    assert not half.is_plain(3.0)
+    tenth = Sampled(tuple(run(candidate=around(90, 0.001))[0] for _ in range(3)))
+    assert not tenth.is_plain(1.05)
+
+
+def test_blocks_are_thrown_away_by_the_reference_alone() -> None:
+    """A jump of the reference or its twin costs its block; one of the candidate costs nothing."""
+    still = Block((100, 100), (100, 100), (100, 100))
+    torn = Block((100, 150), (100, 100), (100, 100))
+    twin_torn = Block((100, 100), (150, 100), (100, 100))
+    candidate_torn = Block((100, 100), (100, 100), (10, 1000))
+    sampled = Sampled(((still, torn), (still, still), (twin_torn, twin_torn), (candidate_torn,)))
+    assert sampled.rounds == ((still,), (still, still), (candidate_torn,))
+    timing = sampled.summarise(4, emulated=True, confirmed=False)
+    assert (timing.rounds, timing.blocks, timing.rejected_blocks) == (3, 4, 3)
+    assert timing.workload == 4
 
 
 @pytest.mark.parametrize(
-    ("who", "verdict"), [("reference", "reference_error"), ("candidate", "crashed")]
+    ("who", "verdict"),
+    [("reference", "reference_error"), ("twin", "reference_error"), ("candidate", "crashed")],
 )
 def test_a_fault_is_blamed_on_whose_it_is(who: str, verdict: str) -> None:
-    """The original's fault while it is timed is never the candidate's."""
-
-    def breaks() -> Iterator[float | Fault]:
-        yield from [1.0] * 5
-        yield Fault(verdict=Verdict.CRASHED, reason="died")
-
-    times = {"reference": around(1, 0.1), "candidate": around(1, 0.1), who: breaks()}
+    """The original's fault while it is timed is never the candidate's, in either build."""
+    breaks = iter([1.0, 1.0, 1.0, Fault(verdict=Verdict.CRASHED, reason="died")])
     with pytest.raises(Objection, match="died") as caught:
-        run(times["reference"], times["candidate"])
+        run(**{who: breaks})
     assert caught.value.verdict == verdict

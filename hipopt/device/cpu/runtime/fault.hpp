@@ -7,7 +7,7 @@
 namespace hipopt {
 
 enum class Say : std::uint32_t {
-    started = 1,         // detail: errno of the seccomp installation, 0 where it is in force
+    started = 1,         // detail: errno of the filter, of Landlock in the upper half
     loaded = 2,          // detail: errno, 0 where the buffers are mapped
     done = 3,            // the launch has ended
     signal = 4,          // detail: signal, 256 if it read, 512 if it wrote; address: where

@@ -133,7 +133,7 @@ __attribute__((constructor(101))) void prepare() {
 
 int main() {
     remember_state();
-    tell(Say::started, 0, static_cast<std::uint64_t>(sandbox_error()));
+    tell(Say::started, 0, sandbox_errors());
     for (;;) {
         const int memory = receive();
         switch (incoming.command) {

@@ -2,12 +2,14 @@
 #ifndef HIPOPT_SANDBOX_HPP
 #define HIPOPT_SANDBOX_HPP
 
-// Limits and a system call filter; runs before libc is set up. Called by hipopt_entry.
+#include <cstdint>
+
+// Limits, Landlock and a system call filter; runs before libc is set up. Called by hipopt_entry.
 extern "C" void hipopt_close_sandbox();
 
 namespace hipopt {
-// errno of installing the filter; 0 where it is in force.
-int sandbox_error();
+// errno of installing the filter, and of entering Landlock in the upper half; 0: in force.
+std::uint64_t sandbox_errors();
 // Takes away what only the start of a process needs. After install_handlers.
 void narrow_sandbox();
 }  // namespace hipopt
