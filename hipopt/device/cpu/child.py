@@ -21,7 +21,9 @@ from hipopt.errors import DeviceError
 
 _SETTLE_S = 0.00002
 # What a kernel frees is overwritten, and what it allocates does not show what was freed.
-_ENVIRON = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.perturb=90"}
+_ENVIRON = {
+    "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0:glibc.malloc.perturb=90:glibc.malloc.mmap_max=0"
+}
 
 
 class Deadline(Exception):

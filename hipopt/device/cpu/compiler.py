@@ -28,6 +28,10 @@ LDS_GAP_BYTES = 128
 OUTPUT_CHARACTERS = 4000
 """Compiler output kept of a failure."""
 
+# A precompiled header can't take these back.
+_UNTOLD = "#undef HIPOPT_MICROSCOPE\n#undef __SANITIZE_THREAD__\n"
+"""A kernel is not told whether the microscope looks."""
+
 _LDS_AREA_BYTES = 160 * 1024 + 4096
 _RECORD = "code.json"
 _PROGRAM = "kernel"
@@ -109,7 +113,7 @@ def _build(
 ) -> CompileFailure | None:
     """Compiles into `scratch/done`; the failure where the source is to blame."""
     (scratch / "kernel.hip").write_text(capsule.source)  # for the lines that errors quote
-    (scratch / "unit.cpp").write_text(f'#line 1 "kernel.hip"\n{text}')
+    (scratch / "unit.cpp").write_text(f'{_UNTOLD}#line 1 "kernel.hip"\n{text}')
     done = scratch / "done"
     done.mkdir()
     command = toolchain.compile_command("unit.cpp", "kernel.o")

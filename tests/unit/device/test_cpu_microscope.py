@@ -217,6 +217,7 @@ DEFINED = {
     "union": "union { float f; int i; } u; u.f = x[3]; y[0] = u.i;",
     "constants": "const float c[4] = {1, 2, 3, 4}; const float* p = c; x[0] = p[n & 3];",
     "memcpy": "int bits; memcpy(&bits, &x[99], 4); y[99] = bits; memset(y, 0, 4 * n);",
+    "large heap": "char* p = (char*)malloc(1 << 20); p[n] = 1; y[0] = p[n]; free(p);",
     "heap": "float* p = new float[n]; p[n - 1] = 1; x[0] = p[n - 1]; delete[] p;",
 }
 
@@ -248,6 +249,30 @@ def test_other_faults_are_observed_too(cpu: Any) -> None:
     assert look.fault.verdict == Verdict.CRASHED
     assert look.observation.reaches[0].written == (0, 40)
     assert look.observation.busy_threads == 10
+
+
+@pytest.mark.parametrize(
+    "attribute", ['no_sanitize("thread", "undefined")', "no_sanitize_thread", "HIPOPT_UNTRACED"]
+)
+def test_no_looking_away(cpu: Any, attribute: str) -> None:
+    """Code can't exempt itself from being looked at."""
+    mark = attribute if attribute.isupper() else f"__attribute__(({attribute}))"
+    source = f"""
+    #ifdef HIPOPT_UNTRACED
+    #define TRY HIPOPT_UNTRACED
+    #else
+    #define TRY {mark.replace("HIPOPT_UNTRACED", "")}
+    #endif
+    #if defined(HIPOPT_MICROSCOPE) || defined(__SANITIZE_THREAD__)
+    #error "it looks"
+    #endif
+    TRY __attribute__((noinline)) void put(float* x, int n) {{ x[n] = 1; }}
+    TRY __global__ void k(float* x, int n) {{ put(x, n); }}
+    """
+    fault = cpu.look(source, [FLOATS, number(101)], block=(1, 1, 1)).fault
+    assert fault is not None
+    assert "wrote 4 bytes behind the end" in fault.reason
+    assert "line 11" in fault.reason
 
 
 def test_no_trouble(cpu: Any) -> None:

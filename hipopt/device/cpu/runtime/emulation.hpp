@@ -41,4 +41,14 @@
 #include "amdgcn.hpp"
 #include "cooperative_groups.hpp"
 
+// A kernel can't look away from the microscope.
+#undef HIPOPT_UNTRACED
+#define no_sanitize(...)
+#define __no_sanitize__(...)
+#define no_sanitize_thread
+#define __no_sanitize_thread__
+#define no_sanitize_undefined
+#define __no_sanitize_undefined__
+#define disable_sanitizer_instrumentation
+
 #endif
