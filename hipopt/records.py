@@ -297,7 +297,9 @@ class Judgement(Record, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...] = ()
     """The workloads judged on."""
     guessed_workloads: bool = False
-    """True: the workloads were guessed from the kernel's signature."""
+    """True: the workloads were found by hipopt, none were given."""
+    workload_reasons: tuple[str, ...] = ()
+    """For each workload that was found, why it looks as it does; empty where they were given."""
     workload_notes: tuple[str, ...] = ()
     """Why other workloads that were given or guessed did not count."""
     device: str = ""

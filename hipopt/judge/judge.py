@@ -13,14 +13,14 @@ import secrets
 from collections.abc import Iterator
 from typing import Any
 
-from hipopt.device.interface import CodeObject, CompileFailure, Device
+from hipopt.device.interface import CodeObject, CompileFailure, Device, Microscope
 from hipopt.judge.objection import Objection, within
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualify import Disqualified, Qualified, qualify
 from hipopt.judge.trial import Trial, first_error
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
-from hipopt.workload.propose import NoGuess, propose
+from hipopt.workload.find import Found, find
 
 SEED_BITS = 48
 
@@ -28,8 +28,14 @@ SEED_BITS = 48
 class Judge:
     """Judges candidates on one device."""
 
-    def __init__(self, device: Device, options: JudgeOptions | None = None) -> None:
+    def __init__(
+        self,
+        device: Device,
+        options: JudgeOptions | None = None,
+        microscope: Microscope | None = None,
+    ) -> None:
         self.device = device
+        self.microscope = microscope
         self.options = options or JudgeOptions()
 
     def prepare(
@@ -43,6 +49,18 @@ class Judge:
             return self._prepare(reference, workloads)
         except Objection as objection:
             return self._judgement(objection.verdict, objection.reason, **objection.evidence)
+
+    def find(self, reference: Capsule) -> Found:
+        """Workloads for the reference on which verdicts would count, and what was tried."""
+        if self.microscope is None:
+            return Found(tried=("no CPU device here can trace launches",))
+
+        def objection(workload: Workload) -> str | None:
+            codes = {workload.template: self._compile(reference, workload.template)}
+            looked_at = next(self._qualify(reference, codes, (workload,)))
+            return looked_at.reason if isinstance(looked_at, Disqualified) else None
+
+        return find(reference, self.microscope, objection)
 
     def judge(
         self, prepared: Prepared, candidate: Capsule, seeds: tuple[int, ...] | None = None
@@ -77,7 +95,10 @@ class Judge:
         return self._judgement(verdict, reason, **evidence)
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
-        proposed = workloads or _proposed(reference)
+        found = Found(workloads=workloads) if workloads else self.find(reference)
+        if not found.workloads:
+            raise _none_found(reference, found)
+        proposed = found.workloads
         codes = {w.template: self._compile(reference, w.template) for w in proposed}
         with self.device.exclusive():
             looked_at = within(
@@ -126,15 +147,12 @@ class Judge:
         )
 
 
-def _proposed(reference: Capsule) -> tuple[Workload, ...]:
-    proposed = propose(reference)
-    if isinstance(proposed, NoGuess):
-        raise Objection(
-            Verdict.UNVERIFIABLE,
-            f"no workload is given for '{reference.kernel}' and none can be guessed: "
-            f"{proposed.reason}; give it one ('workloads' in its manifest row)",
-        )
-    return proposed
+def _none_found(reference: Capsule, found: Found) -> Objection:
+    return Objection(
+        Verdict.UNVERIFIABLE,
+        f"no workload is given for '{reference.kernel}' and none was found: "
+        f"{'; '.join(found.tried)}; give it one ('workloads' in its manifest row)",
+    )
 
 
 def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
