@@ -1,7 +1,7 @@
 """For how many kernels hipopt finds a workload by itself.
 
-Takes a manifest, or folders of HIP sources; workloads that rows carry are ignored. Prints a line for
-each kernel with how it ended, and the totals: kernels whose parameters are not all scalars and
+Takes a manifest, or folders of HIP sources; workloads that rows carry are ignored. Prints a line
+for each kernel with how it ended, and the totals: kernels whose parameters are not all scalars and
 pointers to arithmetic types are left out, and said to be.
 """
 
@@ -28,6 +28,8 @@ from hipopt.workload.find import Found
 
 
 class Looked(NamedTuple):
+    """How the search for one kernel's workloads ended."""
+
     task: KernelTask
     kind: str
     """`found`, `unfound`, `uncompiled`, or `left out`."""

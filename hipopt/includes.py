@@ -33,7 +33,8 @@ def with_includes(path: Path, text: str) -> str:
     owner = _owner(path)
     if owner is not None:
         whole = _Expansion().of(owner, _read(owner) or "")
-        if text.strip() and text.strip()[-200:] in whole:
+        own = _INCLUDE.split(text)[-1].strip()
+        if own and own[-200:] in whole:
             return whole
     return _Expansion().of(path, text)
 

@@ -200,6 +200,9 @@ def _divided(left: Number, right: Number) -> Number:
 
 def _literal(text: str) -> Number | None:
     plain = text.replace("'", "")
+    if plain.startswith("-"):
+        value = _literal(plain[1:])
+        return None if value is None else -value
     if re.match(r"0[xX]", plain):
         return int(plain.rstrip("uUlL"), 16)
     if re.fullmatch(r"\d+[uUlLzZ]*", plain):

@@ -112,6 +112,8 @@ def _defined(tree: Node, text: str) -> dict[str, str]:
     for node in walk(tree):
         if node.type == "init_declarator":
             name, value = _initialised(node, text)
+        elif node.type == "function_declarator":
+            name, value = _constructed(node, text)
         elif node.type == "field_declaration":
             left, right = (node.child_by_field_name(f) for f in ("declarator", "default_value"))
             name, value = (span(text, n) if n else "" for n in (left, right))
@@ -127,6 +129,15 @@ def _defined(tree: Node, text: str) -> dict[str, str]:
         if name and value and len(value) < _MAX_TEXT:
             found.setdefault(name, value)
     return found
+
+
+def _constructed(node: Node, text: str) -> tuple[str, str]:
+    """`dim3 block(TILE, TILE);`, which the grammar takes for a function's announcement."""
+    kind = node.parent.child_by_field_name("type") if node.parent is not None else None
+    name, values = (node.child_by_field_name(f) for f in ("declarator", "parameters"))
+    if kind is None or name is None or values is None or span(text, kind) != "dim3":
+        return "", ""
+    return span(text, name), f"dim3{span(text, values)}"
 
 
 def _is_plain(node: Node, text: str) -> bool:
