@@ -20,9 +20,10 @@ def block_options(body: Body, numbers: Mapping[str, int]) -> tuple[Dim3, ...]:
     """Block shapes, the likeliest first; `numbers` are the template's integers."""
     axes = [axis for axis in "xyz" if f"t{axis}" in body.usage.indices]
     names = body_names(body, numbers)
+    telling, others = _from_constants(body, names, axes)
     found = [
         *_from_host(body, numbers), *_from_lds(body, names, axes), *_from_bounds(body, names, axes),
-        *_from_constants(body, names, axes), *_usual(axes),
+        *telling, *_usual(axes), *others,
     ]  # fmt: skip
     fitting = (b for b in found if 1 <= math.prod(b) <= MAX_THREADS and min(b) >= 1)
     return tuple(dict.fromkeys(fitting))[:MAX_TRIED]
@@ -91,20 +92,32 @@ def along(axes: Iterable[str], side: int) -> Dim3:
     return x, y, z
 
 
-def _from_constants(body: Body, names: Names, axes: list[str]) -> Iterator[Dim3]:
-    """From constants and template integers that the kernel's text names, block sizes first."""
+def _from_constants(body: Body, names: Names, axes: list[str]) -> tuple[list[Dim3], list[Dim3]]:
+    """From constants and template integers in the kernel's text: those called blocks, and others.
+
+    Where the kernel never asks for its block's size, any constant may be that size.
+    """
+    asks = any(f"d{axis}" in body.usage.indices for axis in axes)
     words = [*re.findall(r"\b[A-Za-z_]\w*\b", body.kernel.text), *names.numbers]
-    named = [w for w in dict.fromkeys(words) if w in names.texts or w in names.numbers]
-    named.sort(key=lambda w: not re.search(r"block|thread|tile|group|bs|tpb", w.lower()))
-    for word in named:
+    telling: list[Dim3] = []
+    others: list[Dim3] = []
+    for word in dict.fromkeys(words):
+        if word not in names.texts and word not in names.numbers:
+            continue
         value = fold_number(word, names)
         if value is None or not 8 <= value <= MAX_THREADS:
             continue
-        side = int(value)
-        if len(axes) <= 1:
-            yield along(axes, side)
-        elif side * side <= MAX_THREADS:
-            yield (side, side, 1)
+        shape = _of_side(int(value), axes)
+        called = re.search(r"block|thread|tile|group|bs$|tpb|wg", word.lower())
+        (telling if called or not asks else others).extend(shape)
+    return telling, others
+
+
+def _of_side(side: int, axes: list[str]) -> Iterator[Dim3]:
+    if len(axes) <= 1:
+        yield along(axes, side)
+    elif side * side <= MAX_THREADS:
+        yield (side, side, 1)
 
 
 def _usual(axes: list[str]) -> Iterator[Dim3]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
@@ -17,7 +18,8 @@ from hipopt.workload.types import ArgumentType
 
 GridMode: TypeAlias = Literal["host", "cover", "one"]
 
-MAX_BLOCKS = 1 << 16
+MAX_HOST_THREADS = 1 << 17
+"""A grid of the host code beyond is for another size."""
 MAX_LDS_BYTES = 64 << 10
 START_LENGTH = 4096
 """Elements that a buffer is first tried with; what is reached beyond reads as zeros."""
@@ -69,7 +71,7 @@ def shape(plan: Plan, size: Size, body: Body, numbers: Mapping[str, int]) -> Sha
     values = {n: value_of(r, size, extents, grid, plan.block) for n, r in plan.roles.items()}
     known = {**_host_numbers(body, values), **numbers}
     if plan.grid == "host":
-        grid = _host_grid(body, known) or grid
+        grid = _host_grid(body, known, plan.block) or grid
     if plan.share < 1:
         grid = (max(1, int(grid[0] * plan.share)), *grid[1:])
     lds_bytes = plan.lds_bytes
@@ -96,10 +98,10 @@ def _host_numbers(body: Body, values: Mapping[str, int]) -> dict[str, int]:
     return found
 
 
-def _host_grid(body: Body, known: Mapping[str, int]) -> Dim3 | None:
+def _host_grid(body: Body, known: Mapping[str, int], block: Dim3) -> Dim3 | None:
     for launch in body.capsule.launches:
         grid = as_dim3(fold(launch.grid, names_of(launch, known)))
-        if grid is not None and grid[0] * grid[1] * grid[2] <= MAX_BLOCKS:
+        if grid is not None and math.prod(grid) * math.prod(block) <= MAX_HOST_THREADS:
             return grid
     return None
 

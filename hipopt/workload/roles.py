@@ -31,6 +31,7 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
         "X", "K",
     ),
 }  # fmt: skip
+_SMALL = re.compile(r"radius|halo|^pad|window|taps|order|degree")
 _LAST = ("X", "K", "=3", "=1", "=0", "=2", "Y", "BX")
 _FLOATS: Mapping[str, float] = {
     r"eps": 1e-5, r"^(dt|delta\w*|lr|step|h)$|rate|time_?step": 0.01, r"sigma|std": 1.25,
@@ -61,9 +62,16 @@ def role_options(
         if kind.width > 1:
             options[parameter.name] = ("pair",)
             continue
-        found = list(_small_constants(body, index, numbers))
-        found += _from_usage(parameter.name, body.usage, factors)
-        found += _from_name(parameter.name, body.usage)
+        if kind.width == 0:
+            options[parameter.name] = ("=0",)
+            continue
+        constants = list(_small_constants(body, index, numbers))
+        used = list(_from_usage(parameter.name, body.usage, factors))
+        named = list(_from_name(parameter.name, body.usage))
+        found = [*used, *constants, *named] if _spans(parameter.name, body.usage) else [
+            *constants, *used, *named]  # fmt: skip
+        if _SMALL.search(parameter.name.lower()):
+            found = [*constants, *named, *used]
         options[parameter.name] = tuple(dict.fromkeys([*found, *_LAST]))
     return options
 
@@ -90,6 +98,11 @@ def combinations(
                 heapq.heappush(waiting, (cost + weights.get(name, 1.0), further))
 
 
+def _spans(name: str, usage: Usage) -> bool:
+    """Whether the scalar is an extent by its use: a constant of the host code says less then."""
+    return name in usage.bounds or any(usage.strides.get(name, ()))
+
+
 def _small_constants(body: Body, index: int, numbers: Mapping[str, int]) -> Iterator[str]:
     for value in _host_values(body, index, numbers):
         if 0 <= value <= MAX_SMALL and value == int(value):
@@ -113,8 +126,11 @@ def _from_usage(name: str, usage: Usage, factors: Iterator[int]) -> Iterator[str
     if {frozenset("x"), frozenset("y")} <= spans:
         yield "S"
     is_factor = not usage.alone.get(name, True) and frozenset() in usage.strides.get(name, ())
-    if is_factor and spans and (number := next(factors, None)) is not None:
+    if is_factor and spans == {frozenset("x")} and (number := next(factors, None)) is not None:
         yield f"F{number}"
+    elif is_factor and any(len(s) > 1 for s in spans):
+        by_row = any(_has(s, "t") or _has(s, "b") for s in usage.strides.get(name, ()))
+        yield "X" if by_row else "Y"
     for bound in bounds:
         yield from _bounding(bound)
     if name in usage.shifts:

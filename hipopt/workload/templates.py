@@ -121,8 +121,8 @@ def _types(name: str, body: Body) -> list[str]:
         p.names[0] for p in body.file.pieces
         if p.kind == "type" and p.names and re.search(r"operator\s*\(\s*\)", p.text)
     ]  # fmt: skip
-    if _FUNCTOR_NAMES.match(name) and functors:
-        return functors
+    if _FUNCTOR_NAMES.match(name):
+        return functors or ["std::plus<float>", "std::plus<int>"]
     if _INTEGER_NAMES.match(name):
         return ["int", "unsigned int", "float"]
     return ["float", "int", "double", "unsigned int", "__half"]

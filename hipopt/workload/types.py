@@ -19,7 +19,10 @@ class ArgumentType(NamedTuple):
     is_pointer: bool
     dtype: DType
     width: int
-    """Elements of `dtype` in one element of the kernel's own: 4 of a `float4`, 1 of a `float`."""
+    """Elements of `dtype` in one element of the kernel's own: 4 of a `float4`, 1 of a `float`.
+
+    0: a function object without content, which takes one byte.
+    """
 
 
 _VECTORS: Mapping[str, DType] = {
@@ -52,6 +55,8 @@ class Types:
         """What the argument is, or why no workload can hold it."""
         text = resolve(parameter.type_text, {**self._aliases, **template})
         value = re.split(r"[*\[&]", text)[0]
+        if self._is_functor(value) and value == text:
+            return ArgumentType(is_pointer=False, dtype="uint8", width=0)
         pointers = text.count("*") + text.count("[")
         if pointers > 1 or "&" in text or "(" in text:
             return f"parameter '{parameter.name}' has type '{parameter.type_text}'"
@@ -74,6 +79,16 @@ class Types:
         if vector and vector[1] in _VECTORS:
             return _VECTORS[vector[1]], int(vector[2])
         return self._of_struct(name.split("::")[-1], depth)
+
+    def _is_functor(self, value: str) -> bool:
+        """Whether it is a class that is only called."""
+        name = "".join(t.text for t in code_tokens(value) if t.text not in _DROPPED)
+        if re.fullmatch(r"std::(plus|multiplies|minus)<[\w ]+>", name):
+            return True
+        piece = self._structs.get(name.split("::")[-1].split("<")[0])
+        if piece is None or "operator" not in piece.uses:
+            return False
+        return re.search(r"\b\w+\s+\w+\s*(?:=[^;(){}]*)?;", _outside_bodies(piece.text)) is None
 
     def _of_struct(self, name: str, depth: int) -> tuple[DType, int] | None:
         """A struct whose members are all of one dtype."""
@@ -108,3 +123,11 @@ class Types:
                 amount *= int(number)
             count += amount
         return kind[0], kind[1] * count
+
+
+def _outside_bodies(text: str) -> str:
+    """A class without what stands in the bodies of its functions."""
+    inner = text[text.find("{") + 1 :]
+    while (shorter := re.sub(r"\{[^{}]*\}", "", inner)) != inner:
+        inner = shorter
+    return inner
