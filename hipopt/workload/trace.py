@@ -28,7 +28,7 @@ MAX_BUFFER_BYTES = 64 << 20
 _ROUNDS = 4
 _SEEDS = (0x5EED1, 0x5EED2)
 
-Trouble: TypeAlias = Literal["fault", "before", "beyond", "race", "idle"]
+Trouble: TypeAlias = Literal["fault", "before", "beyond", "idle"]
 
 Build: TypeAlias = "Callable[[Mapping[str, int]], Workload]"
 """A workload whose buffers have these lengths, by name."""
@@ -49,6 +49,8 @@ class Sight(NamedTuple):
     trouble: Trouble | None
     reason: str
     """One clause that says what the trouble is; empty where there is none."""
+    race: str | None = None
+    """What two threads do to the same bytes, where nothing orders them."""
 
     @property
     def blocks(self) -> int:
@@ -157,25 +159,22 @@ def _joined(workload: Workload, seen: Sequence[Observation]) -> Sight:
             (min((s[0] for s in spans), default=0), max((s[1] for s in spans), default=0))
         )
     busy = min(o.busy_threads for o in seen[: len(_SEEDS)])
-    trouble, reason = _trouble(names, reaches, written, seen)
+    trouble, reason = _trouble(names, reaches, written)
+    race = next((o.race.reason for o in seen[: len(_SEEDS)] if o.race is not None), None)
     return Sight(
         workload, seen[0].threads, busy, frozenset(read), frozenset(written), tuple(reaches),
-        trouble, reason,
+        trouble, reason, race,
     )  # fmt: skip
 
 
 def _trouble(
-    names: Sequence[str], reaches: Sequence[tuple[int, int]], written: set[str],
-    seen: Sequence[Observation],
+    names: Sequence[str], reaches: Sequence[tuple[int, int]], written: set[str]
 ) -> tuple[Trouble | None, str]:  # fmt: skip
     for name, (low, high) in zip(names, reaches, strict=True):
         if low < 0:
             return "before", f"it reaches {-low} bytes before the start of '{name}'"
         if high > MAX_BUFFER_BYTES:
             return "beyond", f"it reaches {high} bytes into '{name}'"
-    race = next((o.race for o in seen[: len(_SEEDS)] if o.race is not None), None)
-    if race is not None:
-        return "race", race.reason
     if not written:
         return "idle", "it writes nothing"
     return None, ""
