@@ -1,0 +1,130 @@
+"""The search for one launch of a kernel that runs well and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from hipopt.records import Workload
+from hipopt.workload.blocks import block_options
+from hipopt.workload.case import Case
+from hipopt.workload.contents import content_options
+from hipopt.workload.plan import Plan
+from hipopt.workload.roles import combinations, role_options
+from hipopt.workload.sizes import Size, aligned_size, odd_size
+from hipopt.workload.trace import Sight
+
+BUSY_SHARE = 0.5
+"""Share of threads that leave something behind from which on a launch is good enough."""
+_LATER_TRIES = 12
+"""Launches tried after one that counts but leaves most threads idle."""
+_RACING_TRIES = 8
+_WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
+
+
+class Start(NamedTuple):
+    """A launch that runs well and counts."""
+
+    plan: Plan
+    size: Size
+    sight: Sight
+
+    @property
+    def busy_share(self) -> float:
+        """Share of threads that leave something; half where each block leaves something."""
+        share = self.sight.busy / max(1, self.sight.threads)
+        by_block = self.sight.busy >= self.sight.blocks > 1
+        return max(BUSY_SHARE, share) if by_block else share
+
+
+class Tries:
+    """Launches of one kernel, tried from the likeliest on."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._seen: set[Workload] = set()
+        self._racing: list[Start] = []
+
+    def first(self) -> Start | None:
+        """The first launch that keeps threads busy, else the busiest of those found.
+
+        One with a race, if it counts all the same, is taken only where there is no other.
+        """
+        best: Start | None = None
+        later = 0
+        for plan in self._plans():
+            if self._is_over(later):
+                break
+            best = max(filter(None, (best, self._smallest(plan))), key=_busy, default=None)
+            later += best is not None
+            if best is not None and best.busy_share >= BUSY_SHARE:
+                break
+        return best or next(
+            (s for s in self._racing[:_RACING_TRIES] if self._case.does_count(s.sight.workload)),
+            None,
+        )
+
+    def _is_over(self, later: int) -> bool:
+        many = len(self._seen) > self._case.options.max_tries
+        return self._case.diary.is_over or many or later > _LATER_TRIES
+
+    def _plans(self) -> Iterator[Plan]:
+        case = self._case
+        blocks = block_options(case.body, case.numbers)
+        contents = content_options(case.body, case.types)
+        grids = ["cover", *(["one"] if "bx" in case.body.usage.indices else [])]
+        if case.body.capsule.launches:
+            grids.insert(0, "host")
+        choices: dict[str, Sequence[str]] = {
+            " block": [str(i) for i in range(len(blocks))],
+            " grid": grids,
+            " contents": [str(i) for i in range(len(contents))],
+            **role_options(case.body, case.types, case.numbers),
+        }
+        for chosen in combinations(choices, _WEIGHTS):
+            yield Plan(
+                template=case.template,
+                block=blocks[int(chosen.pop(" block"))],
+                grid=chosen.pop(" grid"),  # type: ignore[arg-type]  # one of grids
+                contents=contents[int(chosen.pop(" contents"))],
+                roles=chosen,
+            )
+
+    def _smallest(self, plan: Plan) -> Start | None:
+        """The plan at a size that leaves a remainder, else at one that leaves none."""
+        axes = self._case.axes
+        for size in (odd_size(plan.block, axes), aligned_size(plan.block, axes)):
+            start = self._at(plan, size)
+            if start is not None:
+                return start
+        return None
+
+    def _at(self, plan: Plan, size: Size) -> Start | None:
+        first = self._case.build(plan, size)({})
+        if first in self._seen:
+            return None
+        self._seen.add(first)
+        sight = self._case.traced(plan, size)
+        if sight is None:
+            return None
+        start = self._less_idle(Start(plan, size, sight))
+        if start.sight.race is not None:
+            self._case.diary.note(start.sight.race)
+            self._racing.append(start)
+            return None
+        return start if self._case.does_count(start.sight.workload) else None
+
+    def _less_idle(self, start: Start) -> Start:
+        """With fewer blocks, where that loses nothing of what is reached."""
+        sight = start.sight
+        blocks = sight.workload.grid[0]
+        if sight.busy * 2 >= sight.threads or blocks < 2 or not sight.busy:
+            return start
+        fewer = start.plan._replace(share=max(sight.busy / sight.threads, 1 / blocks))
+        again = self._case.look(fewer, start.size)
+        same = again.reaches == sight.reaches and again.busy == sight.busy
+        return Start(fewer, start.size, again) if again.trouble is None and same else start
+
+
+def _busy(start: Start) -> float:
+    return start.busy_share
