@@ -118,11 +118,13 @@ class Session(Protocol):
         block: tuple[int, int, int],
         lds_bytes: int,
         args: Sequence[NDArray[Any] | Scalar],
+        keep_addresses: bool = False,
     ) -> Fault | None:
         """Lay out one launch: arrays become guarded device buffers holding their content.
 
-        May be called again with other shapes. `Fault` with `REJECTED` where the arguments do not
-        fit the code object's parameters.
+        May be called again with other shapes. The emulator puts them at addresses that it draws
+        afresh, unless they are to be kept: then buffers of the same sizes as before lie where they
+        lay. `Fault` with `REJECTED` where the arguments do not fit the code object's parameters.
         """
 
     def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
@@ -195,6 +197,7 @@ class MicroscopeSession(Session, Protocol):
         block: tuple[int, int, int],
         lds_bytes: int,
         args: Sequence[NDArray[Any] | Scalar],
+        keep_addresses: bool = False,
         room_bytes: int = 0,
     ) -> Fault | None:
         """As `Session.load`. Accesses up to `room_bytes` beyond a buffer's ends count as reach.

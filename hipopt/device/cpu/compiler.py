@@ -22,6 +22,9 @@ from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
 from hipopt.source.capsule import Capsule
 
+LDS_GAP_BYTES = 128
+"""Between static arrays in LDS of instrumented code: nothing that overruns one hits the next."""
+
 OUTPUT_CHARACTERS = 4000
 """Compiler output kept of a failure."""
 
@@ -32,11 +35,24 @@ _POINTER = 0x8000_0000
 _WORD = 4
 
 
+class LdsArray(Record, frozen=True, kw_only=True):
+    """A static array in LDS, or the dynamic area."""
+
+    name: str
+    """As the source names it; empty: the dynamic area."""
+    offset: int
+    """Bytes from the start of static LDS."""
+    bytes: int
+    """0 of the dynamic area."""
+
+
 class _Described(Record, frozen=True, kw_only=True):
     """What is kept beside an executable."""
 
     parameters: tuple[Parameter, ...]
     lds_bytes: int
+    lds_arrays: tuple[LdsArray, ...] = ()
+    """Of instrumented code."""
 
 
 def compile_capsule(
@@ -105,17 +121,57 @@ def _build(
         return CompileFailure(
             verdict=Verdict.COMPILE_ERROR, output="the source hides the kernel from the device"
         )
+    odd = _unrestorable(unit)
+    if odd is not None:
+        return CompileFailure(
+            verdict=Verdict.COMPILE_ERROR,
+            output=f"the source puts data that it can write to into a section of its own: {odd}",
+        )
     tls = [s for s in unit.symbols if s.is_tls]
     lds_bytes = sum(s.size for s in tls if _is_static_lds(s))
     undefined = [s.name for s in tls if s.section == 0]
     (scratch / "lds.s").write_text(lds_text(undefined))
+    if toolchain.is_instrumented:
+        unit.widen_tbss(LDS_GAP_BYTES)
     command = toolchain.link_command(["kernel.o", "lds.s"], f"done/{_PROGRAM}")
     failure = _step(toolchain, command, scratch, deadline)
-    if failure is None:
-        (done / _RECORD).write_bytes(
-            msgspec.json.encode(_Described(parameters=parameters, lds_bytes=lds_bytes))
-        )
-    return failure
+    if failure is not None:
+        return failure
+    arrays = _lds_arrays(unit, done / _PROGRAM) if toolchain.is_instrumented else ()
+    described = _Described(parameters=parameters, lds_bytes=lds_bytes, lds_arrays=arrays)
+    (done / _RECORD).write_bytes(msgspec.json.encode(described))
+    return None
+
+
+def lds_arrays(code: CodeObject) -> tuple[LdsArray, ...]:
+    """Where the LDS of instrumented code lies."""
+    record = code.path.parent / _RECORD
+    return msgspec.json.decode(record.read_bytes(), type=_Described).lds_arrays
+
+
+def _lds_arrays(unit: ObjectFile, program: Path) -> tuple[LdsArray, ...]:
+    """The arrays that the kernel's object defines, where the linker put them."""
+    names = {s.name for s in unit.symbols if s.is_tls and _is_static_lds(s)}
+    linked = [s for s in ObjectFile(program).symbols if s.is_tls]
+    begin = next(s.value for s in linked if s.name == "hipopt_lds_begin")
+    dynamic = next(s.value for s in linked if s.name == "hipopt_dynamic_lds")
+    arrays = [
+        LdsArray(name=_short_name(s.name), offset=s.value - begin, bytes=s.size)
+        for s in linked
+        if s.name in names and begin < s.value < dynamic
+    ]
+    return (*arrays, LdsArray(name="", offset=dynamic - begin, bytes=0))
+
+
+def _short_name(symbol: str) -> str:
+    """The variable's own name in a mangled one: its last part that says its own length."""
+    found = [
+        symbol[m.end() : m.end() + int(m[0])]
+        for m in re.finditer(r"\d+", symbol)
+        if m.end() + int(m[0]) <= len(symbol)
+    ]
+    names = [name for name in found if name.isidentifier()]
+    return names[-1] if names else symbol
 
 
 def _step(
@@ -157,13 +213,21 @@ def _parameters(unit: ObjectFile, names: tuple[str, ...]) -> tuple[Parameter, ..
     )
 
 
+def _unrestorable(unit: ObjectFile) -> str | None:
+    """A section whose content would outlive a launch; see runtime/state.cpp."""
+    known = tuple(
+        f"{name}." for name in (".data", ".bss", ".tdata", ".tbss", ".init_array", ".preinit_array")
+    )
+    return next((s for s in unit.writable_sections() if not f"{s}.".startswith(known)), None)
+
+
 def _is_static_lds(symbol: Symbol) -> bool:
     is_guard = symbol.name.startswith(("_ZGV", "__tls_guard"))
     return symbol.section != 0 and not is_guard
 
 
 def lds_text(names: list[str]) -> str:
-    """Assembly that ends the static LDS and gives all dynamic LDS arrays one address."""
+    """Assembly that ends static LDS and globals, and gives all dynamic LDS arrays one address."""
     labels = "".join(
         f'\t.globl "{name}"\n\t.type "{name}", %tls_object\n"{name}":\n'
         for name in (*names, "hipopt_dynamic_lds")
@@ -173,6 +237,10 @@ def lds_text(names: list[str]) -> str:
         "\t.balign 16\n\t.globl hipopt_lds_end\n\t.type hipopt_lds_end, %tls_object\n"
         "hipopt_lds_end:\n\t.zero 16\n"
         f"\t.balign 4096\n{labels}\t.zero {_LDS_AREA_BYTES}\n"
+        '\t.section .tdata, "awT", %progbits\n'
+        "\t.globl hipopt_tdata_end\n\t.type hipopt_tdata_end, %tls_object\nhipopt_tdata_end:\n"
+        "\t.data\n\t.globl hipopt_data_end\nhipopt_data_end:\n"
+        "\t.bss\n\t.globl hipopt_bss_end\nhipopt_bss_end:\n"
         '\t.section .note.GNU-stack, "", %progbits\n'
     )
 

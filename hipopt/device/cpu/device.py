@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from hipopt.device.cpu.compiler import compile_capsule
+from hipopt.device.cpu.microscope import CpuMicroscopeSession
 from hipopt.device.cpu.session import CpuSession
 from hipopt.device.cpu.toolchain import Toolchain, find_compiler, prepare
-from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription
+from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription, Fault, Reach
 from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
 from hipopt.source.capsule import Capsule
@@ -78,6 +79,47 @@ class CpuDevice:
         """
         return compile_capsule(self.toolchain, self._cache_dir, capsule, template, timeout_s)
 
+    @cached_property
+    def microscope(self) -> Toolchain:
+        """The C++ compiler with the instrumented runtime; built on first use.
+
+        Raises:
+            DeviceError: the compiler can't instrument; says why.
+        """
+        return prepare(self._cache_dir, find_compiler(os.environ), instrumented=True)
+
+    def compile_instrumented(
+        self, capsule: Capsule, template: tuple[str, ...], timeout_s: float
+    ) -> CodeObject | CompileFailure:
+        """The capsule's kernel compiled for the microscope; see `interface.Microscope`.
+
+        Raises:
+            DeviceError: this machine's compiler can't instrument; see `microscope_trouble`.
+        """
+        return compile_capsule(self.microscope, self._cache_dir, capsule, template, timeout_s)
+
+    def open_instrumented(self, code: CodeObject) -> CpuMicroscopeSession:
+        """A fresh child process that will run instrumented `code`, on the core held."""
+        return CpuMicroscopeSession(code, self._core)
+
+    @cached_property
+    def microscope_trouble(self) -> str | None:
+        """Why kernels can't be looked into with this machine's compiler; None where they can."""
+        try:
+            code = self.compile_instrumented(_probe(), (), timeout_s=60.0)
+        except DeviceError as error:
+            return str(error)
+        if isinstance(code, CompileFailure):
+            return code.output
+        with self.open_instrumented(code) as session:
+            failure = session.load((1, 1, 1), (1, 1, 1), 0, [np.zeros(1, np.int32)])
+            launched = failure or session.launch(10.0)
+            if isinstance(launched, Fault):
+                return launched.reason
+            if session.observe().reaches != (Reach(read=None, written=(0, 4)),):
+                return "the instrumented trial kernel shows nothing of what it does"
+        return None
+
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else, on the core held."""
         return CpuSession(code, self._core)
@@ -104,8 +146,7 @@ class CpuDevice:
         Raises:
             DeviceError: the trial kernel does not compile or run.
         """
-        capsule = Capsule(source=_EMPTY, kernel="hipopt_probe", parameters=(), kernel_text=_EMPTY)
-        code = self.compile(capsule, (), timeout_s=60.0)
+        code = self.compile(_probe(), (), timeout_s=60.0)
         if isinstance(code, CompileFailure):
             raise DeviceError(f"the CPU device's trial kernel does not compile: {code.output}")
         with self.open(code) as session:
@@ -113,6 +154,11 @@ class CpuDevice:
             if fault is not None:
                 raise DeviceError(f"the CPU device's trial kernel fails: {fault.reason}")
             return bool(session.sandboxed)
+
+
+def _probe() -> Capsule:
+    """A kernel that writes one integer."""
+    return Capsule(source=_EMPTY, kernel="hipopt_probe", parameters=(), kernel_text=_EMPTY)
 
 
 def _processor() -> str:

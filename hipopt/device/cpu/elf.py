@@ -17,6 +17,10 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _SYMTAB = 2
 _TLS = 6
 _GLOBAL = 1
+_EXTENDED = 0xFFFF
+_NOBITS = 8
+_TLS_SECTION = 0x400
+_WRITABLE_AND_ALLOCATED = 3
 
 
 class Symbol(NamedTuple):
@@ -54,16 +58,20 @@ class ObjectFile:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._data = path.read_bytes()
         try:
             header = _HEADER.unpack_from(self._data)
             if header[0][:6] != b"\x7fELF\x02\x01":
                 raise DeviceError(f"{path}: not a 64-bit little-endian ELF file")
             offset, size, count = header[6], header[11], header[12]
+            self._table = offset
             self._sections = [
                 _Section._make(_SECTION.unpack_from(self._data, offset + i * size))
                 for i in range(count or self._extended_count(offset))
             ]
+            last = header[13]
+            self._names_index = self._sections[0].link if last == _EXTENDED else last
             self.symbols = self._read_symbols()
         except (struct.error, ValueError) as error:
             raise DeviceError(f"{path}: damaged ELF file: {error}") from None
@@ -72,6 +80,24 @@ class ObjectFile:
         """The bytes that a defined symbol names."""
         start = self._sections[symbol.section].offset + symbol.value
         return self._data[start : start + symbol.size]
+
+    def writable_sections(self) -> list[str]:
+        """Names of the sections that the program may write to, in file order."""
+        table = self._sections[self._names_index].offset
+        return [
+            self._text(table + s.name)
+            for s in self._sections
+            if s.flags & _WRITABLE_AND_ALLOCATED == _WRITABLE_AND_ALLOCATED and s.size
+        ]
+
+    def widen_tbss(self, more_bytes: int) -> None:
+        """Every thread-local section without content takes more room than its variables need."""
+        data = bytearray(self._data)
+        for index, section in enumerate(self._sections):
+            if section.kind == _NOBITS and section.flags & _TLS_SECTION and section.size:
+                wider = section._replace(size=section.size + more_bytes)
+                _SECTION.pack_into(data, self._table + index * _SECTION.size, *wider)
+        self._path.write_bytes(data)
 
     def _extended_count(self, offset: int) -> int:
         """Section count of a file with 65,280 sections or more: it stands in section 0."""

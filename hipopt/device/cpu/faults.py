@@ -33,6 +33,16 @@ _CALLS = {
     },
 }  # fmt: skip
 
+_OUTSIDE_OBJECT = 1
+_UNDEFINED = {
+    _OUTSIDE_OBJECT: "the kernel went beyond the end of an array",
+    2: "an access through a pointer that is not aligned for its type",
+    3: "integer division by zero or overflow",
+    4: "a floating-point number was converted to an integer type that can't hold it",
+    5: "unreachable code was reached",
+    6: "a function that returns a value ended without one",
+}
+
 _SIGNALS = {
     signal.SIGFPE: "integer division by zero or overflow",
     signal.SIGILL: "illegal instruction, as __trap() and unreachable code execute",
@@ -47,9 +57,13 @@ def from_message(
     line: int | None = None,
 ) -> Fault:
     """The fault that a child reported before it ended; `line` of the capsule, where known."""
-    where = f"thread {_dim(message.thread)} of block {_dim(message.block)}"
-    if line is not None:
-        where = f"line {line}, {where}"
+    if message.say == Say.UNDEFINED:
+        line = message.address or line
+    where = _where(message, line)
+    if message.say == Say.OUT_OF_BOUNDS:
+        return _from_hook(message, placements, parameters, where)
+    if message.say == Say.UNDEFINED and message.detail == _OUTSIDE_OBJECT:
+        return _fault(Verdict.OUT_OF_BOUNDS, f"{_UNDEFINED[_OUTSIDE_OBJECT]}; {where}")
     if message.say == Say.SIGNAL:
         return _from_signal(message, placements, parameters, where)
     if message.say == Say.LDS_OVERRUN:
@@ -59,6 +73,16 @@ def from_message(
             f"gives it fewer bytes than it uses; block {_dim(message.block)}",
         )
     return _fault(Verdict.CRASHED, f"{_crash(message)}; {where}")
+
+
+def outside_lds(message: Message, place: str, line: int | None) -> Fault:
+    """The fault of an access that no array in LDS holds; `place` as a message names it."""
+    size, verb = _access(message)
+    return _fault(
+        Verdict.OUT_OF_BOUNDS,
+        f"the kernel {verb} {size} bytes outside of all arrays in LDS ({place}); "
+        f"{_where(message, line)}",
+    )
 
 
 def from_exit(exit_code: int) -> Fault:
@@ -85,6 +109,35 @@ def overwritten(parameter: Parameter, index: int, placement: Placement, offset: 
     return _fault(Verdict.OUT_OF_BOUNDS, f"{name_of(parameter, index)}: memory was written {side}")
 
 
+def _where(message: Message, line: int | None) -> str:
+    where = f"thread {_dim(message.thread)} of block {_dim(message.block)}"
+    return where if line is None else f"line {line}, {where}"
+
+
+def _access(message: Message) -> tuple[int, str]:
+    """Bytes of an access that the microscope stopped, and its verb."""
+    verbs = {0: "read", 1: "wrote", 2: "atomically changed"}
+    return message.detail >> 8, verbs.get(message.detail & 0xFF, "touched")
+
+
+def _from_hook(
+    message: Message,
+    placements: Sequence[Placement],
+    parameters: Sequence[Parameter],
+    where: str,
+) -> Fault:
+    size, verb = _access(message)
+    if message.address < _NULL_BYTES:
+        return _fault(
+            Verdict.CRASHED,
+            f"the kernel {verb} through a null pointer (address {message.address}); {where}",
+        )
+    outside = _outside(message.address, placements, parameters, size)
+    if outside is None:
+        outside = "memory that is neither a buffer nor LDS nor the thread's own"
+    return _fault(Verdict.OUT_OF_BOUNDS, f"the kernel {verb} {outside}; {where}")
+
+
 def _crash(message: Message) -> str:
     match message.say:
         case Say.FORBIDDEN_CALL:
@@ -100,6 +153,8 @@ def _crash(message: Message) -> str:
             )
         case Say.STACK_OVERFLOW:
             return "stack overflow: recursion, or local arrays beyond 256 KiB a thread"
+        case Say.UNDEFINED:
+            return _UNDEFINED.get(message.detail, "undefined behaviour")
         case Say.ASSERTION:
             return f"an assertion failed in line {message.detail}"
         case _:
@@ -135,9 +190,12 @@ def _from_signal(
 
 
 def _outside(
-    address: int, placements: Sequence[Placement], parameters: Sequence[Parameter]
+    address: int,
+    placements: Sequence[Placement],
+    parameters: Sequence[Parameter],
+    size: int = 0,
 ) -> str | None:
-    """Where the address lies beside the nearest buffer; None: near none."""
+    """Where `size` bytes at the address lie beside the nearest buffer; None: near none."""
     pointers = [(i, p) for i, p in enumerate(parameters) if p.is_pointer]
     nearest = min(
         zip(placements, pointers, strict=True),
@@ -148,19 +206,24 @@ def _outside(
         return None
     placement, (index, parameter) = nearest
     distance = max(placement.address - address, address - placement.end)
-    if distance > GUARD_BYTES or placement.address <= address < placement.end:
+    is_inside = placement.address <= address < placement.end
+    if distance > GUARD_BYTES or (is_inside and address + size <= placement.end):
         return None
+    if is_inside:
+        side = f"{size} bytes of which {address + size - placement.end} are behind the end"
+        return f"{side} of {_element(address, placement, index, parameter)}"
     side = (
         f"{placement.address - address} bytes before the start"
         if address < placement.address
         else f"{address - placement.end} bytes behind the end"
     )
+    return f"{side} of {_element(address, placement, index, parameter)}"
+
+
+def _element(address: int, placement: Placement, index: int, parameter: Parameter) -> str:
     element = (address - placement.address) // placement.itemsize
     length = placement.nbytes // placement.itemsize
-    return (
-        f"{side} of {name_of(parameter, index)} "
-        f"(element {element} of {length} {placement.dtype} elements)"
-    )
+    return f"{name_of(parameter, index)} (element {element} of {length} {placement.dtype} elements)"
 
 
 def _signal_name(number: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import secrets
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from hipopt.device.cpu.protocol import Mapping
 PAGE_BYTES = 4096
 GUARD_BYTES = 8 << 30
 BASE_ADDRESS = 0x2000_0000_0000
+_BASES = 1 << 31  # pages: 8 TiB
 ALIGNMENT = 16
 """Of a buffer's start, bytes: what the widest vector load needs."""
 
@@ -48,13 +50,23 @@ class Placement(NamedTuple):
         return self.address + self.nbytes
 
 
-def place(arrays: Sequence[NDArray[Any]]) -> list[Placement]:
-    """A place for each array, guards between them."""
+def random_base() -> int:
+    """Where an area may begin: drawn afresh, so that no kernel knows an address from before."""
+    return BASE_ADDRESS + secrets.randbelow(_BASES) * PAGE_BYTES
+
+
+def place(arrays: Sequence[NDArray[Any]], base: int, room_bytes: int = 0) -> list[Placement]:
+    """A place for each array, guards between them; the same for the same sizes and base.
+
+    Each mapping has at least `room_bytes` before and behind its buffer.
+    """
+    room = _round_up(room_bytes, PAGE_BYTES)
     placed = []
-    address, offset = BASE_ADDRESS + GUARD_BYTES, 0
+    address, offset = base + GUARD_BYTES, 0
     for array in arrays:
-        pages = _round_up(max(array.nbytes, 1), PAGE_BYTES)
-        start = address + pages - _round_up(array.nbytes, ALIGNMENT)
+        whole = _round_up(max(array.nbytes, 1), PAGE_BYTES)
+        start = address + room + whole - _round_up(array.nbytes, ALIGNMENT)
+        pages = whole + 2 * room
         mapping = Mapping(address, pages, offset)
         name = array.dtype.name
         placed.append(Placement(start, array.nbytes, array.dtype.itemsize, name, mapping))
@@ -63,22 +75,38 @@ def place(arrays: Sequence[NDArray[Any]]) -> list[Placement]:
     return placed
 
 
-def area(placements: Sequence[Placement]) -> tuple[int, int]:
+def area(placements: Sequence[Placement], base: int) -> tuple[int, int]:
     """Address and bytes of all buffers with all guards."""
     mapped = sum(p.mapping.bytes for p in placements)
-    return BASE_ADDRESS, mapped + GUARD_BYTES * (len(placements) + 1)
+    return base, mapped + GUARD_BYTES * (len(placements) + 1)
 
 
 class SharedBuffers:
     """The memory of one loaded launch, with the content that every launch starts from.
 
-    Use as a context manager: `close` frees the memory on this side.
+    With room, what is written beside a buffer is no damage and lost; it begins as zeros. `close`
+    frees the memory on this side.
+
+    Args:
+        arrays: the buffers' content.
+        base: where the area begins in the child.
+        room_bytes: of memory before and behind every buffer; 0: as little as pages allow.
+        report_bytes: of memory beside the buffers, for what the child reports.
     """
 
-    def __init__(self, arrays: Sequence[NDArray[Any]]) -> None:
+    def __init__(
+        self,
+        arrays: Sequence[NDArray[Any]],
+        base: int,
+        room_bytes: int = 0,
+        report_bytes: int = 0,
+    ) -> None:
+        self._room_bytes = room_bytes
         self._pristine = [np.array(a, order="C", copy=True) for a in arrays]
-        self.placements = place(self._pristine)
-        self._bytes = max(PAGE_BYTES, sum(p.mapping.bytes for p in self.placements))
+        self.placements = place(self._pristine, base, room_bytes)
+        mapped = sum(p.mapping.bytes for p in self.placements)
+        self.report = Mapping(base, _round_up(report_bytes, PAGE_BYTES), mapped)
+        self._bytes = max(PAGE_BYTES, mapped + self.report.bytes)
         self.fd = _sealed_memory(self._bytes)
         try:
             self._map = mmap.mmap(self.fd, self._bytes)
@@ -94,8 +122,17 @@ class SharedBuffers:
         del self._memory
         self._map.close()
 
+    @property
+    def mappings(self) -> list[Mapping]:
+        """What the child is to map."""
+        reports = [self.report] if self.report.bytes else []
+        return [*(p.mapping for p in self.placements), *reports]
+
     def restore(self) -> None:
-        """Every buffer holds what was loaded."""
+        """Every buffer holds what was loaded; the room beside it holds zeros."""
+        if self._room_bytes:
+            for _, start, size in (p.mapping for p in self.placements):
+                self._map.madvise(mmap.MADV_REMOVE, start, size)
         for placement, array in zip(self.placements, self._pristine, strict=True):
             self._view(placement)[:] = array.reshape(-1).view(np.uint8)
 
@@ -106,11 +143,21 @@ class SharedBuffers:
             for placement, array in zip(self.placements, self._pristine, strict=True)
         ]
 
+    def read_report(self) -> bytes:
+        """What the child wrote into the memory for its report."""
+        return self._map[self.report.offset : self.report.offset + self.report.bytes]
+
+    def clear_report(self) -> None:
+        """The memory for the child's report holds zeros."""
+        self._memory[self.report.offset : self.report.offset + self.report.bytes] = 0
+
     def damage(self) -> tuple[int, int] | None:
         """The first buffer whose surroundings were written: its index, and the offset in bytes.
 
-        Negative: before its start. Otherwise: behind its end.
+        Negative: before its start. Otherwise: behind its end. None where there is room.
         """
+        if self._room_bytes:
+            return None
         for index, (placement, canary) in enumerate(
             zip(self.placements, self._canaries, strict=True)
         ):
@@ -136,7 +183,9 @@ class SharedBuffers:
         )
 
     def _fill_slack(self) -> list[NDArray[np.uint8]]:
-        canaries = []
+        canaries: list[NDArray[np.uint8]] = []
+        if self._room_bytes:
+            return canaries
         for placement in self.placements:
             before, behind = self._slack(placement)
             canary = np.frombuffer(os.urandom(before.size + behind.size), dtype=np.uint8)

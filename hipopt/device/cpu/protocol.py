@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
+from hipopt.device.interface import Direction, Rounding, Schedule
+
 MAX_BUFFERS = 256
 MAX_ARGUMENT_BYTES = 16 << 10
 SLOT_BYTES = 16
@@ -16,9 +18,18 @@ _HEADER = struct.Struct("<II3I3IIIQQ")
 _MAPPING = struct.Struct("<QQQ")
 _ARGUMENTS_OFFSET = 6208
 _COMMAND = struct.Struct("<II")
+_SCHEDULE = struct.Struct("<IIIIQ")
+_DIRECTIONS: tuple[Direction, ...] = ("forward", "reverse", "shuffled")
+_ROUNDINGS: tuple[Rounding, ...] = ("nearest", "down", "up", "zero")
 _MESSAGE = struct.Struct("<IIQQQ3I3I")
 
 MESSAGE_BYTES = _MESSAGE.size
+
+_WATCH = struct.Struct("<IIQQII")
+_WATCHED_BUFFER = struct.Struct("<QQQ")
+_WATCHED_LDS = struct.Struct("<II")
+_LDS_OFFSET = _WATCH.size + MAX_BUFFERS * _WATCHED_BUFFER.size
+MAX_LDS_ARRAYS = 512
 
 
 class Say(IntEnum):
@@ -34,6 +45,11 @@ class Say(IntEnum):
     LDS_OVERRUN = 8
     STACK_OVERFLOW = 9
     ASSERTION = 10  # detail: the line
+    RESET = 11  # nothing of earlier launches is left
+    WATCHED = 12  # detail: errno, 0 where the microscope watches
+    OUT_OF_BOUNDS = 13  # detail: bytes << 8 | Access; address: where
+    UNDEFINED = 14  # detail: what; address: the line
+    LDS_OUT_OF_BOUNDS = 15  # as OUT_OF_BOUNDS; address: bytes from the start of static LDS
 
 
 class Message(NamedTuple):
@@ -82,6 +98,35 @@ def load_request(
     return packed.ljust(_ARGUMENTS_OFFSET, b"\0") + arguments
 
 
-def launch_request(sequence: int) -> bytes:
-    """Tells the child to run what is loaded, once."""
-    return _COMMAND.pack(2, sequence)
+def launch_request(sequence: int, schedule: Schedule) -> bytes:
+    """Tells the child to run what is loaded, once, in that order."""
+    return _COMMAND.pack(2, sequence) + _SCHEDULE.pack(
+        _DIRECTIONS.index(schedule.threads),
+        _DIRECTIONS.index(schedule.blocks),
+        _ROUNDINGS.index(schedule.rounding),
+        0,
+        schedule.seed % (1 << 64),
+    )
+
+
+def reset_request(sequence: int) -> bytes:
+    """Tells the child to undo what launches left in its memory beside the buffers."""
+    return _COMMAND.pack(3, sequence)
+
+
+def watch_request(
+    sequence: int,
+    observation_address: int,
+    room_bytes: int,
+    buffers: Sequence[tuple[int, int, int]],
+    lds_arrays: Sequence[tuple[int, int]],
+) -> bytes:
+    """Tells the child to watch buffers (address, bytes, bytes of an element) and static LDS.
+
+    Arrays in LDS are (offset, bytes).
+    """
+    header = _WATCH.pack(
+        4, sequence, observation_address, room_bytes, len(buffers), len(lds_arrays)
+    )
+    packed = header + b"".join(_WATCHED_BUFFER.pack(*b) for b in buffers)
+    return packed.ljust(_LDS_OFFSET, b"\0") + b"".join(_WATCHED_LDS.pack(*a) for a in lds_arrays)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hipopt.device.cpu import arguments, faults, protocol
 from hipopt.device.cpu.child import Babble, Child, Deadline, Died
 from hipopt.device.cpu.lines import source_line
-from hipopt.device.cpu.memory import SharedBuffers, area
+from hipopt.device.cpu.memory import SharedBuffers, area, random_base
 from hipopt.device.cpu.protocol import Message, Say
 from hipopt.device.interface import FORWARD, CodeObject, Fault, Launched, Schedule
 from hipopt.errors import DeviceError
@@ -39,8 +39,11 @@ class CpuSession:
         self._core = core
         self._child: Child | None = None
         self._buffers: SharedBuffers | None = None
+        self._base = random_base()
+        self._dims = (1, 1, 1), (1, 1, 1)
         self._fault: Fault | None = None
         self._started = False
+        self._is_used = False
         self._sequence = 0
         self._rested_ns: int | None = None
         self.sandboxed: bool | None = None
@@ -67,6 +70,7 @@ class CpuSession:
         block: tuple[int, int, int],
         lds_bytes: int,
         args: Sequence[NDArray[Any] | Scalar],
+        keep_addresses: bool = False,
     ) -> Fault | None:
         """Lay out one launch; see `interface.Session`."""
         if self._fault is not None:
@@ -77,21 +81,29 @@ class CpuSession:
         if misfit is not None:
             return Fault(verdict=Verdict.REJECTED, reason=misfit)
         self._free()
-        buffers = self._buffers = SharedBuffers([a for a in args if isinstance(a, np.ndarray)])
+        if not keep_addresses:
+            self._base = random_base()
+        buffers = self._buffers = self._share([a for a in args if isinstance(a, np.ndarray)])
+        self._dims = grid, block
         request = protocol.load_request(
-            self._next(), grid, block, lds_bytes, area(buffers.placements),
-            [p.mapping for p in buffers.placements],
-            arguments.pack(args, [p.address for p in buffers.placements]),
+            self._next(), grid, block, lds_bytes, area(buffers.placements, self._base),
+            buffers.mappings, arguments.pack(args, [p.address for p in buffers.placements]),
         )  # fmt: skip
         done = self._guarded(lambda: self._load(request, buffers.fd), START_TIMEOUT_S)
         return done if isinstance(done, Fault) else None
 
-    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:  # noqa: ARG002 (comes with the microscope)
+    def _share(self, arrays: Sequence[NDArray[Any]]) -> SharedBuffers:
+        return SharedBuffers(arrays, self._base)
+
+    def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
         """Restore all buffers, run the kernel once and time it; see `interface.Session`."""
         if self._fault is not None:
             return self._fault
         self._loaded().restore()
-        return self._guarded(lambda: self._launch(timeout_s), timeout_s)
+        reset = self._guarded(self._reset, START_TIMEOUT_S)
+        if reset is not None:
+            return reset
+        return self._guarded(lambda: self._launch(timeout_s, schedule), timeout_s)
 
     def read(self) -> list[NDArray[Any]] | Fault:
         """Copies of all buffers, or why they can't be trusted; see `interface.Session`."""
@@ -119,7 +131,11 @@ class CpuSession:
         reply = self._expect(child.receive(deadline), Say.LOADED)
         if reply.detail != 0:
             raise DeviceError(f"the child could not map its buffers (errno {reply.detail})")
+        self._prepare(child, deadline)
         self._rested_ns = child.settle(deadline)
+
+    def _prepare(self, child: Child, deadline: float) -> None:
+        """What else the child must be told before it can launch what is loaded."""
 
     def _start(self, hello: Message) -> None:
         if hello.say != Say.STARTED:
@@ -132,12 +148,25 @@ class CpuSession:
                 extra={"errno": hello.detail},
             )
 
-    def _launch(self, timeout_s: float) -> Launched:
+    def _reset(self) -> None:
+        """Nothing of an earlier launch is left in the child."""
+        if not self._is_used:
+            return
+        self._check_rest()
+        deadline = time.monotonic() + START_TIMEOUT_S
+        child = self._running()
+        child.send(protocol.reset_request(self._next()))
+        self._expect(child.receive(deadline), Say.RESET)
+        self._rested_ns = child.settle(deadline)
+        self._is_used = False
+
+    def _launch(self, timeout_s: float, schedule: Schedule) -> Launched:
         child = self._running()
         self._check_rest()
         before_ns = child.cpu_ns()
         deadline = time.monotonic() + timeout_s
-        child.send(protocol.launch_request(self._next()))
+        self._is_used = True
+        child.send(protocol.launch_request(self._next(), schedule))
         self._expect(child.receive(deadline), Say.DONE)
         self._rested_ns = child.settle(deadline)
         return Launched(time_us=(self._rested_ns - before_ns) / 1000)
@@ -145,7 +174,7 @@ class CpuSession:
     def _expect(self, message: Message, say: Say) -> Message:
         if message.say == say and message.sequence == self._sequence:
             return message
-        if message.say in (Say.STARTED, Say.LOADED, Say.DONE):
+        if message.say in (Say.STARTED, Say.LOADED, Say.DONE, Say.RESET, Say.WATCHED):
             raise Babble
         raise _Reported(message)
 
@@ -169,13 +198,14 @@ class CpuSession:
             reason = "the kernel meddled with the process that runs it, or ran on after its end"
             self._fault = Fault(verdict=Verdict.REJECTED, reason=reason)
         except _Reported as report:
-            placements = self._buffers.placements if self._buffers else ()
-            line = source_line(self._code.path, report.message.instruction)
-            self._fault = faults.from_message(
-                report.message, placements, self._code.parameters, line
-            )
+            self._fault = self._explain(report.message)
         self._running().kill()
         return self._fault
+
+    def _explain(self, message: Message) -> Fault:
+        placements = self._buffers.placements if self._buffers else ()
+        line = source_line(self._code.path, message.instruction)
+        return faults.from_message(message, placements, self._code.parameters, line)
 
     def _pointers(self) -> list[tuple[int, Any]]:
         return [(i, p) for i, p in enumerate(self._code.parameters) if p.is_pointer]

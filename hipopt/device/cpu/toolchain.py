@@ -29,9 +29,30 @@ MEMORY_BYTES = 4 << 30
 COMPILE_FLAGS = (
     "-std=gnu++17", "-O2", "-g1", "-w", "-pipe", "-fno-pie", "-ftls-model=local-exec",
     "-fno-strict-aliasing", "-fwrapv", "-fstack-clash-protection",
+    *(f"-fno-builtin-{name}" for name in (
+        "rint", "rintf", "nearbyint", "nearbyintf", "lrint", "lrintf", "llrint", "llrintf",
+    )),
 )  # fmt: skip
+"""The functions named here are the runtime's, which round to even in every rounding mode."""
 _GCC_FLAGS = ("-fno-extern-tls-init", "-fmax-errors=10")
 _CLANG_FLAGS = ("-ferror-limit=10", "-UNDEBUG")
+
+_UNITS = (
+    "main", "fault", "sandbox", "scheduler", "fibers", "lds", "order", "rounding", "state",
+    "switch",
+)  # fmt: skip
+_MICROSCOPE_UNITS = ("regions", "races", "hooks", "atomic_hooks", "undefined")
+_MICROSCOPE_FLAGS = ("-fsanitize=thread", "-fdata-sections", "-DHIPOPT_MICROSCOPE")
+_UNDEFINED = "alignment,float-cast-overflow,integer-divide-by-zero,unreachable,return"
+_GCC_MICROSCOPE_FLAGS = (
+    f"-fsanitize=object-size,{_UNDEFINED}", "--param=tsan-distinguish-volatile=1",
+    "--param=tsan-instrument-func-entry-exit=0",
+)  # fmt: skip
+_CLANG_MICROSCOPE_FLAGS = (
+    f"-fsanitize=local-bounds,{_UNDEFINED}", "-mllvm", "-tsan-distinguish-volatile=1",
+    "-mllvm", "-tsan-instrument-func-entry-exit=0",
+    "-mllvm", "-tsan-instrument-read-before-write=1",
+)  # fmt: skip
 
 _HEADERS = (
     "assert.h", "cassert", "cooperative_groups.h", "cuda.h", "cuda_bf16.h", "cuda_fp16.h",
@@ -55,6 +76,11 @@ class Toolchain(Record, frozen=True, kw_only=True):
     version: str
     """First line that `--version` prints."""
     flags: tuple[str, ...]
+    """What a kernel is compiled with."""
+    runtime_flags: tuple[str, ...]
+    """What the runtime itself is compiled with."""
+    units: tuple[str, ...]
+    """The runtime's object files, in link order: its marks must come last."""
     link_flags: tuple[str, ...]
     is_static: bool
     """Whether programs are linked statically: the sandbox closes before any of their code runs."""
@@ -65,11 +91,13 @@ class Toolchain(Record, frozen=True, kw_only=True):
 
     @property
     def objects(self) -> tuple[str, ...]:
-        """The runtime's object files, in link order: its marks must come last."""
-        return tuple(
-            str(self.directory / f"{name}.o")
-            for name in ("main", "fault", "sandbox", "scheduler", "switch")
-        )
+        """The paths of the runtime's object files, in link order."""
+        return tuple(str(self.directory / f"{name}.o") for name in self.units)
+
+    @property
+    def is_instrumented(self) -> bool:
+        """Whether kernels are compiled so that the microscope sees every access to memory."""
+        return self.flags != self.runtime_flags
 
     def compile_command(self, source: str, output: str) -> list[str]:
         """Compiles one file with the emulation header before its first line."""
@@ -116,8 +144,10 @@ def compiler_environ(scratch: Path, cache_dir: Path) -> dict[str, str]:
     }
 
 
-def prepare(cache_dir: Path, command: tuple[str, ...]) -> Toolchain:
+def prepare(cache_dir: Path, command: tuple[str, ...], *, instrumented: bool = False) -> Toolchain:
     """The toolchain, its runtime compiled and kept under `cache_dir`.
+
+    `instrumented`: the one whose kernels the microscope can look into.
 
     Raises:
         DeviceError: the compiler does not work; carries what it printed.
@@ -125,14 +155,21 @@ def prepare(cache_dir: Path, command: tuple[str, ...]) -> Toolchain:
     cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix="probe-") as scratch:
         version = _run(command, ["--version"], Path(scratch), cache_dir)
-        flags = COMPILE_FLAGS + (_CLANG_FLAGS if "clang" in version else _GCC_FLAGS)
+        is_clang = "clang" in version
+        flags = runtime_flags = COMPILE_FLAGS + (_CLANG_FLAGS if is_clang else _GCC_FLAGS)
+        if instrumented:
+            more = _CLANG_MICROSCOPE_FLAGS if is_clang else _GCC_MICROSCOPE_FLAGS
+            flags = (*flags, *_MICROSCOPE_FLAGS, *more)
+            runtime_flags = (*runtime_flags, "-DHIPOPT_MICROSCOPE", "-DHIPOPT_RUNTIME")
         is_static = _links(command, ["-static"], Path(scratch), cache_dir)
     sources = sorted(RUNTIME.iterdir())
-    key = _hash([version, repr((command, flags, is_static, _HEADERS))], sources)
+    key = _hash([version, repr((command, flags, runtime_flags, is_static, _HEADERS))], sources)
     toolchain = Toolchain(
         command=command,
         version=version.splitlines()[0],
         flags=flags,
+        runtime_flags=runtime_flags,
+        units=(*(_MICROSCOPE_UNITS if instrumented else ()), *_UNITS),
         link_flags=(
             ("-static",) if is_static else ("-no-pie",)
         ) + ("-Wl,-e,hipopt_entry", "-Wl,-z,noexecstack"),
@@ -157,8 +194,8 @@ def _build(toolchain: Toolchain, sources: Sequence[Path], cache_dir: Path) -> No
             stub = place / "include" / name
             stub.parent.mkdir(parents=True, exist_ok=True)
             stub.touch()
-        flags = [*toolchain.flags, "-fno-stack-protector", "-c"]
-        for unit in (s for s in sources if s.suffix in {".cpp", ".S"}):
+        flags = [*toolchain.runtime_flags, "-fno-stack-protector", "-c"]
+        for unit in (s for s in sources if s.stem in toolchain.units and s.suffix != ".hpp"):
             command = [*flags, unit.name, "-o", f"{unit.stem}.o"]
             _run(toolchain.command, command, place, cache_dir)
         if "clang" not in toolchain.version:

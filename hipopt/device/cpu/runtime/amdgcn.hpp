@@ -6,7 +6,7 @@
 
 inline void __builtin_amdgcn_s_barrier(int line = __builtin_LINE()) { __syncthreads(line); }
 inline void __builtin_amdgcn_wave_barrier(int line = __builtin_LINE()) { __syncwarp(~0ull, line); }
-#define __builtin_amdgcn_fence(...) ((void)0)
+#define __builtin_amdgcn_fence(...) HIPOPT_FENCE()
 #define __builtin_amdgcn_sched_barrier(...) ((void)0)
 #define __builtin_amdgcn_s_waitcnt(...) ((void)0)
 #define __builtin_amdgcn_s_sleep(...) ((void)0)

@@ -4,6 +4,8 @@
 
 #include <type_traits>
 
+#include "tracing.hpp"
+
 namespace hipopt {
 
 template <class T>
@@ -20,7 +22,8 @@ using Value = typename Same<T>::Type;  // Not deduced: the pointer decides, as i
 
 #define HIPOPT_ATOMIC(name, expression)                              \
     template <class T, hipopt::IfAtomic<T> = 0>                      \
-    inline T name(T* p, hipopt::Value<T> v) {                        \
+    inline HIPOPT_UNTRACED T name(T* p, hipopt::Value<T> v) {        \
+        HIPOPT_ATOMIC_ACCESS(p);                                     \
         const T old = *p;                                            \
         *p = static_cast<T>(expression);                             \
         return old;                                                  \
@@ -52,7 +55,8 @@ HIPOPT_ATOMIC(atomicAddNoRet, old + v)
 #undef HIPOPT_ATOMIC
 
 template <class T>
-inline T atomicCAS(T* p, hipopt::Value<T> expected, hipopt::Value<T> desired) {
+inline HIPOPT_UNTRACED T atomicCAS(T* p, hipopt::Value<T> expected, hipopt::Value<T> desired) {
+    HIPOPT_ATOMIC_ACCESS(p);
     const T old = *p;
     if (old == expected) *p = desired;
     return old;
@@ -69,7 +73,9 @@ inline T atomicCAS_block(T* p, hipopt::Value<T> expected, hipopt::Value<T> desir
 #if !defined(__clang__)  // clang has these
 #define HIPOPT_SCOPED(name, expression)                                            \
     template <class T>                                                             \
-    inline T __hip_atomic_##name(T* p, hipopt::Value<T> v, int, int) {             \
+    inline HIPOPT_UNTRACED T __hip_atomic_##name(T* p, hipopt::Value<T> v, int order, int) { \
+        if (order >= __ATOMIC_RELEASE) HIPOPT_FENCE();                             \
+        HIPOPT_ATOMIC_ACCESS(p);                                                   \
         const T old = *p;                                                          \
         *p = static_cast<T>(expression);                                           \
         return old;                                                                \
@@ -85,16 +91,22 @@ HIPOPT_SCOPED(exchange, v)
 #undef HIPOPT_SCOPED
 
 template <class T>
-inline T __hip_atomic_load(const T* p, int, int) {
+inline HIPOPT_UNTRACED T __hip_atomic_load(const T* p, int, int) {
+    HIPOPT_ATOMIC_ACCESS(p);
     return *const_cast<const volatile T*>(p);
 }
 template <class T>
-inline void __hip_atomic_store(T* p, hipopt::Value<T> v, int, int) {
+inline HIPOPT_UNTRACED void __hip_atomic_store(T* p, hipopt::Value<T> v, int order, int) {
+    if (order >= __ATOMIC_RELEASE) HIPOPT_FENCE();
+    HIPOPT_ATOMIC_ACCESS(p);
     *const_cast<volatile T*>(p) = v;
 }
 template <class T>
-inline bool __hip_atomic_compare_exchange_strong(T* p, T* expected, hipopt::Value<T> desired, int,
-                                                 int, int) {
+inline HIPOPT_UNTRACED bool __hip_atomic_compare_exchange_strong(T* p, T* expected,
+                                                                 hipopt::Value<T> desired,
+                                                                 int order, int, int) {
+    if (order >= __ATOMIC_RELEASE) HIPOPT_FENCE();
+    HIPOPT_ATOMIC_ACCESS(p);
     const T old = *p;
     if (old == *expected) {
         *p = desired;

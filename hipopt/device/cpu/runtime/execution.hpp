@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "tracing.hpp"
 #include "vectors.hpp"
 
 inline constexpr int warpSize = 64;
@@ -30,7 +31,7 @@ extern Cursor cursor;
 extern unsigned current;  // Index of the running thread in its block.
 
 // Makes the wave's next thread the running one; false where all have been started.
-inline bool start_next_thread() {
+inline HIPOPT_UNTRACED bool start_next_thread() {
     if (cursor.index == cursor.end) return false;
     current = cursor.index++;
     threadIdx = cursor.thread;
@@ -76,8 +77,8 @@ inline int __syncthreads_and(int predicate, int line = __builtin_LINE()) {
     const hipopt::Count count = hipopt::barrier(predicate != 0, line);
     return count.holding == count.waiting;
 }
-inline void __threadfence() {}
-inline void __threadfence_block() {}
-inline void __threadfence_system() {}
+inline void __threadfence() { HIPOPT_FENCE(); }
+inline void __threadfence_block() { HIPOPT_FENCE(); }
+inline void __threadfence_system() { HIPOPT_FENCE(); }
 
 #endif

@@ -10,7 +10,9 @@
 #include <new>
 
 #include "execution.hpp"
-#include "scheduler.hpp"
+#include "fibers.hpp"
+#include "lds.hpp"
+#include "microscope.hpp"
 
 namespace hipopt {
 namespace {
@@ -72,6 +74,7 @@ void tell(Say say, std::uint32_t sequence, std::uint64_t detail) {
 }
 
 void die(Say say, std::uint64_t detail, std::uint64_t address, std::uint64_t instruction) {
+    launch_ends();
     const Message message = {say,
                              0,
                              detail,

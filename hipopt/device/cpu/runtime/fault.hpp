@@ -17,6 +17,11 @@ enum class Say : std::uint32_t {
     lds_overrun = 8,
     stack_overflow = 9,
     assertion = 10,  // detail: the line
+    reset = 11,      // nothing of earlier launches is left
+    watched = 12,    // detail: errno, 0 where the microscope watches
+    out_of_bounds = 13,  // detail: bytes << 8 | Access; address: where
+    lds_out_of_bounds = 15,  // as out_of_bounds; address: bytes from the start of static LDS
+    undefined = 14,      // detail: what, see undefined.cpp; address: the line
 };
 
 struct Message {

@@ -1,4 +1,5 @@
-// The child's loop: map buffers when told to load, run the grid when told to launch.
+// The child's loop: map buffers when told to load, run the grid when told to launch, and forget the
+// launch when told to reset.
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -8,14 +9,18 @@
 #include <cstdint>
 
 #include "fault.hpp"
+#include "lds.hpp"
+#include "microscope.hpp"
+#include "observation.hpp"
 #include "sandbox.hpp"
 #include "scheduler.hpp"
+#include "state.hpp"
 
 namespace {
 
 using namespace hipopt;
 
-enum class Command : std::uint32_t { load = 1, launch = 2 };
+enum class Command : std::uint32_t { load = 1, launch = 2, reset = 3, watch = 4 };
 
 constexpr unsigned max_buffers = 256;
 constexpr std::size_t max_argument_bytes = 16 << 10;
@@ -38,6 +43,14 @@ struct Request {
     Mapping mappings[max_buffers];
     alignas(16) unsigned char arguments[max_argument_bytes];
 };
+
+struct LaunchRequest {
+    Command command;
+    std::uint32_t sequence;
+    Schedule schedule;
+};
+
+static_assert(sizeof(Watch) <= sizeof(Request));
 
 Request incoming, loaded;
 
@@ -77,13 +90,37 @@ int map(const Request& request, int memory) {
     return 0;
 }
 
+void load(int memory) {
+    const int error = map(incoming, memory);
+    close(memory);
+    protect_lds(incoming.lds_bytes);
+    tell(Say::loaded, incoming.sequence, static_cast<std::uint64_t>(error));
+}
+
 void launch() {
+    LaunchRequest request;
+    memcpy(&request, &incoming, sizeof request);
     Launch what = {};
     memcpy(what.grid, loaded.grid, sizeof what.grid);
     memcpy(what.block, loaded.block, sizeof what.block);
-    what.lds_bytes = loaded.lds_bytes;
     what.arguments = loaded.arguments;
+    what.schedule = request.schedule;
     run_grid(what);
+    tell(Say::done, request.sequence, 0);
+}
+
+void reset() {
+    restore_state();
+    scrub_stacks();
+    tell(Say::reset, incoming.sequence, 0);
+}
+
+void watch_memory() {
+    static Watch request;
+    memcpy(&request, &incoming, sizeof request);
+    const bool watched =
+        watch(request, loaded.area_address, loaded.area_bytes, loaded.lds_bytes);
+    tell(Say::watched, request.sequence, watched ? 0 : ENOMEM);
 }
 
 __attribute__((constructor(101))) void prepare() {
@@ -95,17 +132,15 @@ __attribute__((constructor(101))) void prepare() {
 }  // namespace
 
 int main() {
+    remember_state();
     tell(Say::started, 0, static_cast<std::uint64_t>(sandbox_error()));
     for (;;) {
         const int memory = receive();
-        if (incoming.command == Command::load) {
-            const int error = map(incoming, memory);
-            close(memory);
-            protect_lds(incoming.lds_bytes);
-            tell(Say::loaded, incoming.sequence, static_cast<std::uint64_t>(error));
-        } else {
-            launch();
-            tell(Say::done, incoming.sequence, 0);
+        switch (incoming.command) {
+            case Command::load: load(memory); break;
+            case Command::launch: launch(); break;
+            case Command::reset: reset(); break;
+            case Command::watch: watch_memory(); break;
         }
     }
 }

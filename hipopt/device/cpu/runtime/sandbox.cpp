@@ -16,7 +16,11 @@
 
 namespace {
 
+#if defined(HIPOPT_MICROSCOPE)
+constexpr unsigned long data_limit_bytes = 8ul << 30;  // with the history of every element
+#else
 constexpr unsigned long data_limit_bytes = 1ul << 30;
+#endif
 
 #if defined(__x86_64__)
 constexpr unsigned native = AUDIT_ARCH_X86_64;

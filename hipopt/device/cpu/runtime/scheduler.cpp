@@ -6,21 +6,18 @@
 // waves wait at barriers, the barrier opens. Threads that have returned are waited for by nobody.
 #include "scheduler.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cstring>
 
 #include "entry.hpp"
 #include "fault.hpp"
+#include "fibers.hpp"
+#include "lds.hpp"
+#include "microscope.hpp"
 
 uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 extern "C" void hipopt_switch(void** saved, void* next);
-extern thread_local std::uint32_t hipopt_lds_begin[] __asm__("hipopt_lds_begin");
-extern thread_local std::uint32_t hipopt_lds_end[] __asm__("hipopt_lds_end");
-extern thread_local unsigned char hipopt_dynamic_lds[] __asm__("hipopt_dynamic_lds");
 
 namespace hipopt {
 
@@ -29,16 +26,7 @@ unsigned current;
 
 namespace {
 
-constexpr unsigned max_threads = 1024, wave_size = 64, max_waves = max_threads / wave_size;
-constexpr std::size_t stack_bytes = 256 << 10, guard_bytes = 64 << 10, page_bytes = 4096;
-// Stacks start at different offsets in their pages, or all would share a few cache lines.
-constexpr std::size_t color_bytes = 320, colors = 51;
-constexpr std::size_t lds_area_bytes = (160 << 10) + page_bytes;
-
-struct Fiber {
-    void* stack_pointer;
-    Fiber* next_free;
-};
+constexpr unsigned wave_size = 64, max_waves = max_threads / wave_size;
 
 enum class Wait : std::uint8_t { barrier, exchange, vote };
 
@@ -62,62 +50,25 @@ struct Wave {
 
 Thread threads[max_threads];
 Wave waves[max_waves];
-Fiber fibers[max_threads + 1];
-unsigned fiber_count;
-char* stacks;
 Fiber* free_fibers;
 Fiber* running;
 void* scheduler_stack;
 const unsigned char* arguments;
 Count opened;
-std::uint32_t launch_number;
-std::size_t dynamic_lds_bytes;
-
-[[noreturn]] void fiber_main() {
-    for (;;) {
-        run_threads(arguments);
-        running->next_free = free_fibers;
-        free_fibers = running;
-        hipopt_switch(&running->stack_pointer, scheduler_stack);
-    }
-}
-
-// A stack that starts in fiber_main when it is switched to.
-void* fresh_stack(char* top) {
-#if defined(__x86_64__)
-    void** frame = reinterpret_cast<void**>(top) - 8;
-    std::memset(frame, 0, 8 * sizeof(void*));
-    frame[6] = reinterpret_cast<void*>(&fiber_main);
-#else
-    void** frame = reinterpret_cast<void**>(top - 160);
-    std::memset(frame, 0, 160);
-    frame[11] = reinterpret_cast<void*>(&fiber_main);
-#endif
-    return frame;
-}
-
-Fiber* new_fiber() {
-    constexpr std::size_t stride = guard_bytes + stack_bytes;
-    if (stacks == nullptr) {
-        void* area = mmap(nullptr, stride * (max_threads + 1), PROT_NONE,
-                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (area == MAP_FAILED) die(Say::out_of_memory, 0);
-        stacks = static_cast<char*>(area);
-    }
-    char* low = stacks + fiber_count * stride + guard_bytes;
-    if (mprotect(low, stack_bytes, PROT_READ | PROT_WRITE) != 0) die(Say::out_of_memory, 0);
-    char* top = low + stack_bytes - fiber_count % colors * color_bytes;
-    Fiber* fiber = &fibers[fiber_count++];
-    fiber->stack_pointer = fresh_stack(top);
-    return fiber;
-}
+Picker picker(Direction::forward, 0);
+unsigned thread_count, wave_count;
 
 void enter(Fiber* fiber) {
     running = fiber;
     hipopt_switch(&scheduler_stack, fiber->stack_pointer);
 }
 
-void start_threads() {
+uint3 thread_at(unsigned index) {
+    const unsigned row = index / blockDim.x;
+    return uint3(index % blockDim.x, row % blockDim.y, row / blockDim.y);
+}
+
+void start_cursor() {
     while (cursor.index != cursor.end) {
         Fiber* fiber = free_fibers;
         if (fiber != nullptr)
@@ -128,11 +79,27 @@ void start_threads() {
     }
 }
 
+// The cursor goes on where it stands; only otherwise is every lane an errand of its own.
+void start_wave(unsigned number) {
+    const unsigned first = number * wave_size, count = std::min(wave_size, thread_count - first);
+    if (picker.is_forward()) {
+        cursor.end = first + count;
+        return start_cursor();
+    }
+    for (std::uint64_t left = ~std::uint64_t{0} >> (wave_size - count); left != 0;) {
+        const unsigned lane = picker.pick(left);
+        left &= ~(std::uint64_t{1} << lane);
+        cursor = {thread_at(first + lane), first + lane, first + lane + 1};
+        start_cursor();
+    }
+}
+
 // Makes a released lane of the wave the running thread; the stack to continue on.
 void* take_ready_lane(unsigned number) {
     Wave& wave = waves[number];
-    current = number * wave_size + static_cast<unsigned>(__builtin_ctzll(wave.ready));
-    wave.ready &= wave.ready - 1;
+    const unsigned lane = picker.pick(wave.ready);
+    current = number * wave_size + lane;
+    wave.ready &= ~(std::uint64_t{1} << lane);
     threadIdx = threads[current].index;
     running = threads[current].fiber;
     return running->stack_pointer;
@@ -191,14 +158,14 @@ void release_wave_operation(Thread* lane, Wave& wave) {
         lane[i].value = lane[i].wait == Wait::vote ? holding : results[i];
         lane[i].active = group;
     });
+    wave_meets(static_cast<unsigned>(&wave - waves));
     wave.at_wave_operation &= ~group;
     wave.ready |= group;
 }
 
-// Runs a wave until its lanes have returned or wait at a barrier.
+// Runs a started wave until its lanes have returned or wait at a barrier.
 void run_wave(unsigned number) {
     Wave& wave = waves[number];
-    start_threads();
     for (;;) {
         while (wave.ready != 0) hipopt_switch(&scheduler_stack, take_ready_lane(number));
         if (wave.at_wave_operation == 0) return;
@@ -217,8 +184,9 @@ void check_converged(const Thread* lane, std::uint64_t waiting) {
 }
 
 // Releases all threads that wait at barriers; false where none does.
-bool open_barrier(unsigned wave_count) {
+bool open_barrier() {
     opened = {0, 0};
+    barrier_opens();
     for (unsigned w = 0; w < wave_count; ++w) {
         Wave& wave = waves[w];
         if (wave.at_barrier == 0) continue;
@@ -232,39 +200,42 @@ bool open_barrier(unsigned wave_count) {
     return opened.waiting != 0;
 }
 
-// NaN as float, half, bfloat16 and double, negative as an integer: LDS is not zero on a GPU.
-std::uint32_t garbage() { return 0xFFFFFE00u | (launch_number & 0xFF); }
-
-std::uint32_t* dynamic_words() { return reinterpret_cast<std::uint32_t*>(hipopt_dynamic_lds); }
-
-// Words between the dynamic LDS and the next protected page.
-unsigned canary_length() {
-    const std::size_t rest = (page_bytes - dynamic_lds_bytes % page_bytes) % page_bytes;
-    return static_cast<unsigned>(rest / 4);
-}
-
-void spoil_lds() {
-    std::fill(hipopt_lds_begin, hipopt_lds_end, garbage());
-    std::fill_n(dynamic_words(), dynamic_lds_bytes / 4 + canary_length(), garbage());
-}
-
-void check_lds() {
-    const std::uint32_t* end = dynamic_words() + dynamic_lds_bytes / 4;
-    for (unsigned i = 0; i < canary_length(); ++i)
-        if (end[i] != garbage()) die(Say::lds_overrun, dynamic_lds_bytes);
-}
-
-void run_block(unsigned thread_count) {
-    const unsigned wave_count = (thread_count + wave_size - 1) / wave_size;
-    spoil_lds();
-    cursor = {uint3(0, 0, 0), 0, 0};
-    for (unsigned w = 0; w < wave_count; ++w) {
-        cursor.end = std::min((w + 1) * wave_size, thread_count);
-        run_wave(w);
+template <class Visit>
+void each_wave(Visit visit) {
+    for (unsigned left = (1u << wave_count) - 1; left != 0;) {
+        const unsigned wave = picker.pick(left);
+        left &= ~(1u << wave);
+        visit(wave);
     }
-    while (open_barrier(wave_count))
-        for (unsigned w = 0; w < wave_count; ++w) run_wave(w);
+}
+
+void run_block() {
+    spoil_lds();
+    block_begins();
+    cursor = {uint3(0, 0, 0), 0, 0};
+    each_wave([](unsigned w) {
+        start_wave(w);
+        run_wave(w);
+    });
+    while (open_barrier()) each_wave(run_wave);
+    block_ends();
     check_lds();
+}
+
+void run_blocks_forward() {
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
+        for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x) run_block();
+}
+
+void run_blocks_in(const Permutation& order, std::uint64_t count) {
+    for (std::uint64_t i = 0; i < count; ++i) {
+        const std::uint64_t index = order[i], row = index / gridDim.x;
+        blockIdx = uint3(static_cast<unsigned>(index % gridDim.x),
+                         static_cast<unsigned>(row % gridDim.y),
+                         static_cast<unsigned>(row / gridDim.y));
+        run_block();
+    }
 }
 
 }  // namespace
@@ -291,34 +262,35 @@ Vote vote(bool predicate, int line) {
 
 void assertion_failed(int line) { die(Say::assertion, static_cast<std::uint64_t>(line)); }
 
-void protect_lds(std::size_t bytes) {
-    dynamic_lds_bytes = (bytes + 3) / 4 * 4;
-    const std::size_t usable = (bytes + page_bytes - 1) / page_bytes * page_bytes;
-    mprotect(hipopt_dynamic_lds, lds_area_bytes, PROT_READ | PROT_WRITE);
-    mprotect(hipopt_dynamic_lds + usable, lds_area_bytes - usable, PROT_NONE);
+void fiber_main() {
+    for (;;) {
+        run_threads(arguments);
+        running->next_free = free_fibers;
+        free_fibers = running;
+        hipopt_switch(&running->stack_pointer, scheduler_stack);
+    }
 }
 
-bool is_lds(std::uintptr_t address) {
-    const auto low = reinterpret_cast<std::uintptr_t>(hipopt_dynamic_lds);
-    return low <= address && address < low + lds_area_bytes;
-}
-
-bool is_stack_guard(std::uintptr_t address) {
-    const auto low = reinterpret_cast<std::uintptr_t>(stacks);
-    constexpr std::size_t stride = guard_bytes + stack_bytes;
-    return stacks != nullptr && low <= address && address < low + stride * (max_threads + 1) &&
-           (address - low) % stride < guard_bytes;
-}
+void scrub_stacks() { free_fibers = renew_fibers(); }
 
 void run_grid(const Launch& launch) {
     gridDim = dim3(launch.grid[0], launch.grid[1], launch.grid[2]);
     blockDim = dim3(launch.block[0], launch.block[1], launch.block[2]);
+    thread_count = blockDim.x * blockDim.y * blockDim.z;
+    wave_count = (thread_count + wave_size - 1) / wave_size;
     arguments = launch.arguments;
-    ++launch_number;
-    for (blockIdx.z = 0; blockIdx.z < gridDim.z; ++blockIdx.z)
-        for (blockIdx.y = 0; blockIdx.y < gridDim.y; ++blockIdx.y)
-            for (blockIdx.x = 0; blockIdx.x < gridDim.x; ++blockIdx.x)
-                run_block(blockDim.x * blockDim.y * blockDim.z);
+    picker = Picker(launch.schedule.threads, launch.schedule.seed);
+    next_garbage();
+    launch_begins();
+    std::uint64_t count = std::uint64_t{gridDim.x} * gridDim.y;  // each side is below 2^31
+    const bool endless = __builtin_mul_overflow(count, gridDim.z, &count) || count >> 62 != 0;
+    set_rounding(launch.schedule.rounding);
+    if (launch.schedule.blocks == Direction::forward || endless)
+        run_blocks_forward();
+    else
+        run_blocks_in(Permutation(launch.schedule.blocks, count, launch.schedule.seed), count);
+    set_rounding(Rounding::nearest);
+    launch_ends();
 }
 
 }  // namespace hipopt

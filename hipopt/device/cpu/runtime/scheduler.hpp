@@ -5,23 +5,21 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "order.hpp"
+
 namespace hipopt {
 
 struct Launch {
     std::uint32_t grid[3];
     std::uint32_t block[3];
-    std::uint32_t lds_bytes;
     const unsigned char* arguments;
+    Schedule schedule;
 };
 
 // Runs every block of the grid, one after another.
 void run_grid(const Launch& launch);
-// Makes just `bytes` of the dynamic LDS usable, up to a page's rest that is checked after a block.
-void protect_lds(std::size_t bytes);
-// Whether the address lies in the guard below a fiber's stack.
-bool is_stack_guard(std::uintptr_t address);
-// Whether the address lies in the dynamic LDS area.
-bool is_lds(std::uintptr_t address);
+// No launch leaves anything on the threads' stacks for the next.
+void scrub_stacks();
 
 }  // namespace hipopt
 

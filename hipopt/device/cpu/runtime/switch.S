@@ -79,4 +79,19 @@ hipopt_entry:
 hipopt_lds_begin:
     .zero 16
     .size hipopt_lds_begin, 16
+
+// The kernel's globals and statics lie between these marks and those of compiler.py.
+    .section .tdata, "awT", %progbits
+    .balign 64
+    .globl hipopt_tdata_begin
+    .type hipopt_tdata_begin, %tls_object
+hipopt_tdata_begin:
+    .data
+    .balign 64
+    .globl hipopt_data_begin
+hipopt_data_begin:
+    .bss
+    .balign 64
+    .globl hipopt_bss_begin
+hipopt_bss_begin:
     .section .note.GNU-stack, "", %progbits
