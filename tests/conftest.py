@@ -5,18 +5,34 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from numpy.typing import NDArray
 
 from hipopt.device.cpu.device import CpuDevice
-from hipopt.device.interface import CodeObject, CompileFailure, Fault
+from hipopt.device.interface import (
+    FORWARD,
+    CodeObject,
+    CompileFailure,
+    Fault,
+    Observation,
+    Schedule,
+)
 from hipopt.errors import DeviceError
 from hipopt.records import Scalar
 from hipopt.source.capsule import Capsule
 
 Dim = tuple[int, int, int]
+
+
+class Look(NamedTuple):
+    """What the microscope showed of one launch."""
+
+    fault: Fault | None
+    observation: Observation
+    buffers: list[NDArray[Any]]
+    """As the launch left them; empty after a fault."""
 
 
 class Emulator:
@@ -58,6 +74,32 @@ class Emulator:
                 return fault
             launched = session.launch(timeout_s)
             return launched if isinstance(launched, Fault) else session.read()
+
+    def look(
+        self,
+        source: str,
+        args: Sequence[NDArray[Any] | Scalar],
+        *,
+        grid: Dim = (1, 1, 1),
+        block: Dim = (64, 1, 1),
+        lds_bytes: int = 0,
+        room_bytes: int = 0,
+        schedule: Schedule = FORWARD,
+        template: tuple[str, ...] = (),
+    ) -> Look:
+        """What the microscope shows of one launch."""
+        code = self.device.compile_instrumented(self.capsule(source), template, 60.0)
+        if isinstance(code, CompileFailure):
+            pytest.fail(code.output)
+        with self.device.open_instrumented(code) as session:
+            assert session.load(grid, block, lds_bytes, args, room_bytes=room_bytes) is None
+            launched = session.launch(10.0, schedule)
+            observation = session.observe()
+            if isinstance(launched, Fault):
+                return Look(launched, observation, [])
+            buffers = session.read()
+            assert not isinstance(buffers, Fault), buffers.reason
+            return Look(None, observation, buffers)
 
     def outputs(
         self, source: str, args: Sequence[NDArray[Any] | Scalar], **how: Any

@@ -186,6 +186,11 @@ class Observation(Record, frozen=True, kw_only=True):
     """The first conflict between waves or blocks."""
     lockstep: Conflict | None
     """The first conflict within a wave."""
+    barriers: str | None = None
+    """Which barriers the waves of a block met at, where they were not at the same one.
+
+    Hardware counts waves at a barrier and goes on; the language leaves it undefined.
+    """
 
 
 class MicroscopeSession(Session, Protocol):

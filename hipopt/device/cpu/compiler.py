@@ -152,13 +152,14 @@ def lds_arrays(code: CodeObject) -> tuple[LdsArray, ...]:
 def _lds_arrays(unit: ObjectFile, program: Path) -> tuple[LdsArray, ...]:
     """The arrays that the kernel's object defines, where the linker put them."""
     names = {s.name for s in unit.symbols if s.is_tls and _is_static_lds(s)}
+    guards = {s.name for s in unit.symbols if s.is_tls and not _is_static_lds(s)}
     linked = [s for s in ObjectFile(program).symbols if s.is_tls]
     begin = next(s.value for s in linked if s.name == "hipopt_lds_begin")
     dynamic = next(s.value for s in linked if s.name == "hipopt_dynamic_lds")
     arrays = [
         LdsArray(name=_short_name(s.name), offset=s.value - begin, bytes=s.size)
         for s in linked
-        if s.name in names and begin < s.value < dynamic
+        if s.name in names | guards and begin < s.value < dynamic
     ]
     return (*arrays, LdsArray(name="", offset=dynamic - begin, bytes=0))
 

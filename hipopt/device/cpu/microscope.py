@@ -78,6 +78,7 @@ class CpuMicroscopeSession(CpuSession):
             reaches=report.reaches,
             threads=math.prod(grid) * math.prod(block),
             busy_threads=report.busy_threads,
+            barriers=observation.describe_barriers(report.barriers),
             race=observation.describe(report.race, scene, within_wave=False),
             lockstep=observation.describe(report.lockstep, scene, within_wave=True),
         )

@@ -16,10 +16,10 @@ from hipopt.device.cpu.arguments import name_of
 from hipopt.device.cpu.compiler import LdsArray
 from hipopt.device.cpu.lines import source_line
 from hipopt.device.cpu.memory import Placement
-from hipopt.device.interface import Conflict, Parameter, Reach
 from hipopt.device.cpu.protocol import MAX_BUFFERS
+from hipopt.device.interface import Conflict, Parameter, Reach
 
-_HEADER = struct.Struct("<Q")
+_HEADER = struct.Struct("<QII")
 _CONFLICT = struct.Struct("<IIqQIIQQIIQQ")
 _REACH = struct.Struct("<qqqq")
 _IN_LDS = 0xFFFF_FFFF
@@ -66,6 +66,8 @@ class Report(NamedTuple):
     """The child's report."""
 
     busy_threads: int
+    barriers: tuple[int, int] | None
+    """Lines of barriers that waves of one block waited at together."""
     race: Seen | None
     lockstep: Seen | None
     reaches: tuple[Reach, ...]
@@ -84,11 +86,12 @@ class Scene(NamedTuple):
 
 def parse(raw: bytes, buffers: int) -> Report:
     """The child's report on a launch with that many buffers."""
-    (busy,) = _HEADER.unpack_from(raw)
+    busy, *lines = _HEADER.unpack_from(raw)
     first = _HEADER.size
     reaches = first + 2 * _CONFLICT.size
     return Report(
         busy_threads=busy,
+        barriers=(lines[0], lines[1]) if lines[0] else None,
         race=_seen(raw, first),
         lockstep=_seen(raw, first + _CONFLICT.size),
         reaches=tuple(_reach(raw, reaches + i * _REACH.size) for i in range(buffers)),
@@ -126,6 +129,13 @@ def describe(seen: Seen | None, scene: Scene, *, within_wave: bool) -> Conflict 
         f"{_party(seen.later, scene)}, {why}"
     )
     return Conflict(reason=reason, within_wave=within_wave)
+
+
+def describe_barriers(lines: tuple[int, int] | None) -> str | None:
+    """The barriers that waves met at, where they differ, in a sentence."""
+    if lines is None:
+        return None
+    return f"waves of one block wait at different barriers, lines {lines[0]} and {lines[1]}"
 
 
 def lds_place(offset: int, arrays: Sequence[LdsArray]) -> str:

@@ -18,6 +18,8 @@ void launch_ends();
 void block_begins();
 void block_ends();
 void barrier_opens();
+// Waves of a block meet at barriers in these lines.
+void waves_differ(int line, int other);
 // Lanes of the wave have met in a wave operation.
 void wave_meets(unsigned wave);
 #else
@@ -27,6 +29,7 @@ inline void launch_ends() {}
 inline void block_begins() {}
 inline void block_ends() {}
 inline void barrier_opens() {}
+inline void waves_differ(int, int) {}
 inline void wave_meets(unsigned) {}
 #endif
 

@@ -41,6 +41,7 @@ struct Conflict {
 
 struct Observation {
     std::uint64_t busy_threads;
+    std::uint32_t barriers[2];  // Lines that waves of one block waited at together; 0: never.
     Conflict race;
     Conflict lockstep;
     BufferReach reaches[max_watched];

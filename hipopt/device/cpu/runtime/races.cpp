@@ -334,6 +334,13 @@ void barrier_opens() {
     phase_clock = lds_region.clock = tick();
 }
 
+void waves_differ(int line, int other) {
+    std::uint32_t* lines = observation->barriers;
+    if (lines[0] != 0) return;
+    lines[0] = static_cast<std::uint32_t>(std::min(line, other));
+    lines[1] = static_cast<std::uint32_t>(std::max(line, other));
+}
+
 void wave_meets(unsigned wave) {
     if (is_unsettled) settle();
     met[wave] = tick();

@@ -187,11 +187,15 @@ void check_converged(const Thread* lane, std::uint64_t waiting) {
 bool open_barrier() {
     opened = {0, 0};
     barrier_opens();
+    const Thread* first = nullptr;
     for (unsigned w = 0; w < wave_count; ++w) {
         Wave& wave = waves[w];
         if (wave.at_barrier == 0) continue;
         const Thread* lane = threads + w * wave_size;
         check_converged(lane, wave.at_barrier);
+        const Thread* here = lane + __builtin_ctzll(wave.at_barrier);
+        if (first == nullptr) first = here;
+        if (here->line != first->line) waves_differ(first->line, here->line);
         each_lane(wave.at_barrier, [&](unsigned i) { opened.holding += lane[i].predicate; });
         opened.waiting += static_cast<unsigned>(__builtin_popcountll(wave.at_barrier));
         wave.ready = wave.at_barrier;
