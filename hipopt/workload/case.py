@@ -33,6 +33,8 @@ class FindOptions(Record, frozen=True, kw_only=True):
     compile_timeout_s: float = 60.0
     max_tries: int = 160
     """Launches tried for one choice of template arguments."""
+    max_refused: int = 24
+    """Launches that run well but don't count, for one choice of template arguments."""
     large_time_us: float = 3000.0
     """What a launch of the large workload should take on the emulator, about."""
     max_threads: int = 1 << 18

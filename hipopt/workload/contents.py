@@ -16,27 +16,42 @@ Contents = dict[str, Content]
 
 def content_options(body: Body, types: Sequence[ArgumentType]) -> tuple[Contents, ...]:
     """Fills of all buffers by name: as their use suggests, then ever more careful ones."""
-    suggested = _contents(body, types, "X", Content("normal"))
-    inner = _contents(body, types, "K", Content("normal"))
-    careful = _contents(body, types, "=8", Content("uniform"), every=True)
-    return tuple(c for i, c in enumerate((suggested, inner, careful))
-                 if c not in (suggested, inner)[:i])  # fmt: skip
+    options = (
+        _contents(body, types, "X", wide=True),
+        _contents(body, types, "K", wide=False),
+        {name: _careful(content) for name, content in _contents(body, types, "=8").items()},
+    )
+    return tuple(c for i, c in enumerate(options) if c not in options[:i])
 
 
 def _contents(
-    body: Body, types: Sequence[ArgumentType], bound: str, floats: Content, *, every: bool = False
+    body: Body, types: Sequence[ArgumentType], bound: str, *, wide: bool = False
 ) -> Contents:
+    """Integers that index, or bound a loop, stay below `bound`; others are `wide` or below 100."""
     indexing = set().union(*body.usage.subscripts.values(), body.usage.trip_pointers)
     found = {}
     for parameter, kind in zip(body.capsule.parameters, types, strict=True):
         if not kind.is_pointer:
             continue
-        if "float" in kind.dtype or kind.dtype == "bool":
-            found[parameter.name] = floats if "float" in kind.dtype else Content("normal")
+        if "int" not in kind.dtype:
+            found[parameter.name] = Content("normal")
         elif parameter.name in body.usage.trip_pointers and _SORTED.search(parameter.name):
             found[parameter.name] = Content("sorted", below=bound)
-        elif parameter.name in indexing or every:
+        elif parameter.name in indexing:
             found[parameter.name] = Content("index", below=bound)
         else:
-            found[parameter.name] = Content("index", below="=100")
+            found[parameter.name] = _wide(kind) if wide else Content("index", below="=100")
     return found
+
+
+def _wide(kind: ArgumentType) -> Content:
+    """Integers of either sign where there is one, products of two still within the type."""
+    if kind.dtype in ("int8", "uint8"):
+        return Content("uniform", -128, 128) if kind.dtype == "int8" else Content("uniform", 0, 256)
+    if kind.dtype[0] == "u":
+        return Content("uniform", 0, 32768)
+    return Content("uniform", -16384, 16384)
+
+
+def _careful(content: Content) -> Content:
+    return Content("uniform") if content.fill == "normal" else Content("index", below="=8")

@@ -59,7 +59,7 @@ def _with_lds(case: Case, start: Start, size: Size) -> Start | None:
 def _least_lds(case: Case, start: Start) -> Start:
     """With no more dynamic LDS than it needs, where no host code says how much that is."""
     most = start.sight.workload.lds_bytes
-    if not case.body.usage.lds_types or most < MAX_LDS_BYTES // 2:
+    if not case.body.usage.lds_types or most < MAX_LDS_BYTES:
         return start
     low, high, sight = 0, most, start.sight
     while high - low > _LDS_STEP_BYTES:

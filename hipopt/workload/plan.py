@@ -111,7 +111,7 @@ def _host_lds(body: Body, known: Mapping[str, int]) -> int:
         found = fold_number(launch.lds_bytes, names_of(launch, known))
         if found is not None and 0 < found <= MAX_LDS_BYTES:
             return int(found)
-    return MAX_LDS_BYTES // 2
+    return MAX_LDS_BYTES
 
 
 def workload(
@@ -127,7 +127,7 @@ def workload(
             length = lengths.get(parameter.name, START_LENGTH * kind.width)
             arguments.append(_buffer(parameter.name, kind, content, length, size, plan, found))
         elif parameter.name in found.values:
-            dtype = kind.dtype if kind.width == 1 else "uint64"
+            dtype = kind.dtype if kind.width <= 1 else "uint64"
             value = found.values[parameter.name]
             arguments.append(Scalar(name=parameter.name, scalar=dtype, value=value))
         elif kind.dtype == "bool":

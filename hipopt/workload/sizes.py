@@ -54,7 +54,7 @@ def large_size(small: Size, scale: float, block: Dim3, axes: int) -> Size:
     """About `scale` times the work of `small`, every extent a multiple of the block."""
     base = aligned_size(block, axes)
     scale = max(1.0, scale)
-    side = scale ** (1 / min(axes, 2))
+    side = scale ** (1 / min(max(axes, 1), 2))
     x, y, z = base.threads
     threads = (
         _over(int(x * side), block[0]), _over(int(y * (side if axes > 1 else 1)), block[1]), z

@@ -44,6 +44,7 @@ class Tries:
         self._case = case
         self._seen: set[Workload] = set()
         self._racing: list[Start] = []
+        self._refused = 0
 
     def first(self) -> Start | None:
         """The first launch that keeps threads busy, else the busiest of those found.
@@ -65,7 +66,8 @@ class Tries:
         )
 
     def _is_over(self, later: int) -> bool:
-        many = len(self._seen) > self._case.options.max_tries
+        options = self._case.options
+        many = len(self._seen) > options.max_tries or self._refused > options.max_refused
         return self._case.diary.is_over or many or later > _LATER_TRIES
 
     def _plans(self) -> Iterator[Plan]:
@@ -112,7 +114,10 @@ class Tries:
             self._case.diary.note(start.sight.race)
             self._racing.append(start)
             return None
-        return start if self._case.does_count(start.sight.workload) else None
+        if self._case.does_count(start.sight.workload):
+            return start
+        self._refused += 1
+        return None
 
     def _less_idle(self, start: Start) -> Start:
         """With fewer blocks, where that loses nothing of what is reached."""
