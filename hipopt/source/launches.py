@@ -10,7 +10,7 @@ from tree_sitter import Node
 from hipopt.source.capsule import Launch
 from hipopt.source.expand import expand, split_arguments
 from hipopt.source.folding import Function, Names
-from hipopt.source.macros import Macro
+from hipopt.source.macros import Macro, parse_macro
 from hipopt.source.parse import macros_of
 from hipopt.source.piece import Piece
 from hipopt.source.tokens import Token, clean, code_tokens, tokenize
@@ -59,12 +59,18 @@ def functions_of(pieces: Sequence[Piece]) -> dict[str, Function]:
 
 def definitions_of(pieces: Sequence[Piece]) -> dict[str, str]:
     """Macros without arguments and constants, by name, as written."""
-    macros = macros_of(pieces).values()
+    macros = [*macros_of(pieces).values(), *_numeric(pieces)]
     found = {m.name: m.body for m in macros if m.parameters is None and 0 < len(m.body) < 200}
     for piece in pieces:
         if piece.kind in ("variable", "type"):
             found = _defined(piece.tree, piece.text) | found
     return found
+
+
+def _numeric(pieces: Sequence[Piece]) -> Iterator[Macro]:
+    """Macros that some branch of an `#if` defines as a number."""
+    found = (parse_macro(p.text) for p in pieces if p.kind == "macro")
+    yield from (m for m in found if m is not None and re.fullmatch(r"\(?\d+\)?", m.body))
 
 
 def _one_return(piece: Piece) -> Function | None:

@@ -28,13 +28,15 @@ class FindOptions(Record, frozen=True, kw_only=True):
 
     budget_s: float = 20.0
     """Wall seconds for one kernel."""
-    launch_timeout_s: float = 3.0
+    launch_timeout_s: float = 2.0
     """Longest launch under the microscope."""
     compile_timeout_s: float = 60.0
     max_tries: int = 160
     """Launches tried for one choice of template arguments."""
     max_refused: int = 24
     """Launches that run well but don't count, for one choice of template arguments."""
+    look_s: float = 2.0
+    """Wall seconds that looking at the large workload may take, about."""
     large_time_us: float = 3000.0
     """What a launch of the large workload should take on the emulator, about."""
     max_threads: int = 1 << 18

@@ -77,7 +77,8 @@ def _scales(case: Case, sight: Sight) -> list[float]:
     ran = case.run(sight.workload)
     time_us = max(1.0, ran[0]) if ran is not None else case.options.large_time_us
     threads = case.options.max_threads / max(1, sight.threads)
-    scale = min(case.options.large_time_us / time_us, threads)
+    patience = case.options.look_s / max(1e-3, sight.seconds)
+    scale = min(case.options.large_time_us / time_us, threads, patience)
     return [s for s in (scale, scale / 4, scale / 16) if s > _LEAST_SCALE]
 
 

@@ -31,10 +31,13 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
         "X", "K",
     ),
 }  # fmt: skip
-_SMALL = re.compile(r"radius|halo|^pad|window|taps|order|degree")
+_SMALL = re.compile(r"radius|halo|^pad|window|taps|order|degree|^iter|iterations?$|pyramid")
 _LAST = ("X", "K", "=3", "=1", "=0", "=2", "Y", "BX")
+_ORDINARY = (0.75, 0.625, 1.25, 0.875, 1.5)
+"""Different for neighbours: the difference of two scalars is often divided by."""
 _FLOATS: Mapping[str, float] = {
-    r"eps": 1e-5, r"^(dt|delta\w*|lr|step|h)$|rate|time_?step": 0.01, r"sigma|std": 1.25,
+    r"eps": 1e-5, r"^min|minimum|_min|lower|^lo$": 0.0, r"^max|maximum|_max|upper|^hi$": 1.0,
+    r"^(dt|delta\w*|lr|step|h)$|rate|time_?step": 0.01, r"sigma|std": 1.25,
 }  # fmt: skip
 
 
@@ -44,7 +47,8 @@ def float_value(parameter: KernelParameter, body: Body, index: int) -> float:
         if 1e-6 < abs(value) < 1e6:
             return float(value)
     name = parameter.name.lower()
-    return next((v for pattern, v in _FLOATS.items() if re.search(pattern, name)), 0.75)
+    usual = _ORDINARY[index % len(_ORDINARY)]
+    return next((v for pattern, v in _FLOATS.items() if re.search(pattern, name)), usual)
 
 
 def role_options(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -49,6 +50,8 @@ class Sight(NamedTuple):
     trouble: Trouble | None
     reason: str
     """One clause that says what the trouble is; empty where there is none."""
+    seconds: float = 0.0
+    """Wall seconds that the look took."""
     race: str | None = None
     """What two threads do to the same bytes, where nothing orders them."""
 
@@ -88,7 +91,11 @@ class Tracer:
         It runs with random content and with the most extreme that each fill allows, so that the
         lengths hold for other seeds too.
         """
-        lengths = dict(lengths)
+        begun = time.monotonic()
+        sight = self._trace(build, dict(lengths))
+        return sight._replace(seconds=time.monotonic() - begun)
+
+    def _trace(self, build: Build, lengths: dict[str, int]) -> Sight:
         for _ in range(_ROUNDS):
             workload = build(lengths)
             seen = [self._look(workload, variant) for variant in range(len(_SEEDS) + 1)]
@@ -163,7 +170,7 @@ def _joined(workload: Workload, seen: Sequence[Observation]) -> Sight:
     race = next((o.race.reason for o in seen[: len(_SEEDS)] if o.race is not None), None)
     return Sight(
         workload, seen[0].threads, busy, frozenset(read), frozenset(written), tuple(reaches),
-        trouble, reason, race,
+        trouble, reason, race=race,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -9,9 +10,10 @@ from hipopt.records import Workload
 from hipopt.workload.blocks import block_options
 from hipopt.workload.case import Case
 from hipopt.workload.contents import content_options
+from hipopt.workload.mend import mend
 from hipopt.workload.plan import Plan
 from hipopt.workload.roles import combinations, role_options
-from hipopt.workload.sizes import Size, aligned_size, odd_size
+from hipopt.workload.sizes import Dim3, Size, aligned_size, odd_size
 from hipopt.workload.trace import Sight
 
 BUSY_SHARE = 0.5
@@ -45,6 +47,8 @@ class Tries:
         self._seen: set[Workload] = set()
         self._racing: list[Start] = []
         self._refused = 0
+        self._mended: deque[Plan] = deque()
+        self._repairs: set[tuple[Dim3, int | None]] = set()
 
     def first(self) -> Start | None:
         """The first launch that keeps threads busy, else the busiest of those found.
@@ -53,7 +57,7 @@ class Tries:
         """
         best: Start | None = None
         later = 0
-        for plan in self._plans():
+        for plan in self._with_mended(self._plans()):
             if self._is_over(later):
                 break
             best = max(filter(None, (best, self._smallest(plan))), key=_busy, default=None)
@@ -92,6 +96,14 @@ class Tries:
                 roles=chosen,
             )
 
+    def _with_mended(self, plans: Iterator[Plan]) -> Iterator[Plan]:
+        """The plans, those first that a fault has led to."""
+        for plan in plans:
+            while self._mended:
+                yield self._mended.popleft()
+            yield plan
+        yield from self._mended
+
     def _smallest(self, plan: Plan) -> Start | None:
         """The plan at a size that leaves a remainder, else at one that leaves none."""
         axes = self._case.axes
@@ -106,8 +118,10 @@ class Tries:
         if first in self._seen:
             return None
         self._seen.add(first)
-        sight = self._case.traced(plan, size)
-        if sight is None:
+        sight = self._case.look(plan, size)
+        if sight.trouble is not None:
+            self._case.diary.note(sight.reason)
+            self._mend(plan, sight)
             return None
         start = self._less_idle(Start(plan, size, sight))
         if start.sight.race is not None:
@@ -118,6 +132,13 @@ class Tries:
             return start
         self._refused += 1
         return None
+
+    def _mend(self, plan: Plan, sight: Sight) -> None:
+        """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
+        mended = mend(plan, sight.reason)
+        if mended is not None and (mended.block, mended.lds_bytes) not in self._repairs:
+            self._repairs.add((mended.block, mended.lds_bytes))
+            self._mended.append(mended)
 
     def _less_idle(self, start: Start) -> Start:
         """With fewer blocks, where that loses nothing of what is reached."""
