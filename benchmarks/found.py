@@ -76,7 +76,7 @@ def look(task: KernelTask, cache_dir: Path) -> Looked:
     except SourceError as error:
         return Looked(task, "uncompiled", Found(tried=(str(error),)), time.monotonic() - begun)
     device = CpuDevice(cache_dir)
-    found = Judge(device, microscope=device).find(capsule)
+    found = Judge(device).find(capsule)
     return Looked(task, kind_of(found), found, time.monotonic() - begun)
 
 

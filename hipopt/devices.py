@@ -1,12 +1,17 @@
-"""The device that the settings name."""
+"""The device that the settings name, and the microscope beside it."""
 
 from __future__ import annotations
 
+import logging
+
 from hipopt.device.cpu.device import CpuDevice
-from hipopt.device.interface import Device
-from hipopt.errors import UsageError
+from hipopt.device.interface import Device, Microscope
+from hipopt.errors import DeviceError, UsageError
+from hipopt.judge.judge import Judge
 from hipopt.judge.options import JudgeOptions
 from hipopt.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def open_device(settings: Settings) -> Device:
@@ -22,6 +27,32 @@ def open_device(settings: Settings) -> Device:
             "use --device cpu"
         )
     return CpuDevice(settings.cache_dir.expanduser())
+
+
+def open_microscope(settings: Settings, device: Device) -> Microscope | None:
+    """Where candidates are looked at before the device runs them: the emulator.
+
+    None, with a warning, where this machine has no compiler for it: then nothing screens them.
+    """
+    if isinstance(device, CpuDevice):
+        return device
+    try:
+        microscope = CpuDevice(settings.cache_dir.expanduser())
+        microscope.describe()
+    except DeviceError as error:
+        log.warning("microscope.missing", extra={"reason": str(error)})
+        return None
+    return microscope
+
+
+def open_judge(settings: Settings) -> Judge:
+    """The judge on the device that the settings name.
+
+    Raises:
+        UsageError, DeviceError: as `open_device`.
+    """
+    device = open_device(settings)
+    return Judge(device, judge_options(settings), open_microscope(settings, device))
 
 
 def judge_options(settings: Settings) -> JudgeOptions:

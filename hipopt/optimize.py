@@ -15,9 +15,8 @@ from typing import Any, Protocol, Self, TypeAlias, cast
 
 import msgspec
 
-from hipopt.devices import judge_options, open_device
+from hipopt.devices import open_judge
 from hipopt.errors import SourceError
-from hipopt.judge.judge import Judge as DeviceJudge
 from hipopt.llm.interface import ModelReply, PromptRefused, Proposer
 from hipopt.llm.prompt import messages_for
 from hipopt.llm.proposer import make_proposer
@@ -91,7 +90,7 @@ class Optimizer:
             UsageError: no source of candidates is named, or no such device.
             DeviceError: the device is not there.
         """
-        judge = DeviceJudge(open_device(settings), judge_options(settings))
+        judge = open_judge(settings)
         return cls(settings, proposer=make_proposer(settings), judge=judge)
 
     def optimize(self, task: KernelTask) -> ResultRow:

@@ -15,8 +15,9 @@ import msgspec
 
 from hipopt.errors import WorkloadError
 
-SCHEMA_VERSION = 1
-"""Version of result rows and task messages. 1: the first."""
+SCHEMA_VERSION = 2
+"""Version of result rows and task messages. 1: the first. 2: what a verdict rests on: a mismatch's
+family, schedule and tolerance; a judgement's checks, tolerance source and lockstep."""
 
 KernelId: TypeAlias = int | str
 
@@ -26,6 +27,11 @@ DType: TypeAlias = Literal[
 ]  # fmt: skip
 
 Fill: TypeAlias = Literal["zeros", "ones", "iota", "normal", "uniform", "index", "sorted"]
+
+Family: TypeAlias = Literal["ordinary", "wide", "whole", "extreme"]
+
+FAMILIES: tuple[Family, ...] = ("ordinary", "wide", "whole", "extreme")
+"""Input data comes from these; see `workload.families`."""
 
 RANDOM_FILLS: frozenset[str] = frozenset({"normal", "uniform", "index", "sorted"})
 
@@ -240,16 +246,24 @@ class Mismatch(Record, frozen=True, kw_only=True):
     actual: str
     max_abs_error: float | None
     """None where no finite difference exists."""
+    tolerance: float = 0.0
+    """Largest difference allowed at `first_index`; 0: exact."""
     rtol: float
     atol: float
+    """No tolerance of this buffer was wider than rtol x |expected| + atol."""
+    family: Family = "ordinary"
+    """Which family the data came from."""
+    schedule: str = "forward"
+    """In which order blocks and threads ran; a GPU's own order counts as forward."""
 
     def describe(self) -> str:
         """One sentence for a person or a model."""
         far = "" if self.max_abs_error is None else f"; largest error {self.max_abs_error:.3g}"
+        order = "" if self.schedule == "forward" else f", threads run in {self.schedule} order"
         return (
             f"'{self.argument}' differs in {self.wrong} of {self.length} elements, first at index "
-            f"{self.first_index}: expected {self.expected}, got {self.actual}{far} "
-            f"(rtol {self.rtol:.1e}, atol {self.atol:.1e}, workload {self.workload})"
+            f"{self.first_index}: expected {self.expected}, got {self.actual}{far} (allowed there "
+            f"{self.tolerance:.1e}; workload {self.workload}, {self.family} data{order})"
         )
 
 
@@ -296,6 +310,12 @@ class Judgement(Record, frozen=True, kw_only=True):
     seeds: tuple[int, ...] = ()
     workloads: tuple[Workload, ...] = ()
     """The workloads judged on."""
+    checks: tuple[str, ...] = ()
+    """What was looked at and found in order, one sentence each."""
+    tolerance_source: str | None = None
+    """Where float tolerances come from; None: no result was compared."""
+    lockstep: str | None = None
+    """Where the candidate counts on the lanes of a wave running in step; None: not seen."""
     guessed_workloads: bool = False
     """True: the workloads were found by hipopt, none were given."""
     workload_reasons: tuple[str, ...] = ()

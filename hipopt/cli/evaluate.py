@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from hipopt.cli.options import load_settings, with_settings
-from hipopt.devices import judge_options, open_device
+from hipopt.devices import open_judge
 from hipopt.errors import UsageError
 from hipopt.evaluate import evaluate
-from hipopt.judge.judge import Judge
 from hipopt.records import Judgement
 
 _FILE = click.Path(path_type=Path)
@@ -35,7 +34,7 @@ def command(
     A negative verdict is a result: the exit code is 0.
     """
     settings = load_settings(options)
-    judge = Judge(open_device(settings), judge_options(settings))
+    judge = open_judge(settings)
     judgement = evaluate(judge, reference, candidate, kernel, workload, _seeds(seeds))
     if as_json:
         click.echo(json.dumps({"kernel": kernel, **judgement.to_json()}))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -214,6 +214,7 @@ class MicroscopeSession(Session, Protocol):
         """What the last launch did; also of one that ended in a fault, as far as it came."""
 
 
+@runtime_checkable
 class Microscope(Protocol):
     """A device that can also look into a kernel: the emulator, whatever runs the kernels."""
 

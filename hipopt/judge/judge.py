@@ -9,34 +9,42 @@ Scope: what the workloads exercise, within the tolerance of each type.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
-from hipopt.device.interface import CodeObject, CompileFailure, Device, Microscope
+from hipopt.device.interface import CompileFailure, Device, Microscope
+from hipopt.judge.bench import open_bench
+from hipopt.judge.build import Builds, build, first_error
 from hipopt.judge.objection import Objection, within
-from hipopt.judge.options import Codes, JudgeOptions, Prepared
-from hipopt.judge.qualify import Disqualified, Qualified, qualify
-from hipopt.judge.trial import Trial, first_error
+from hipopt.judge.options import JudgeOptions, Prepared
+from hipopt.judge.qualified import Disqualified, Qualified
+from hipopt.judge.qualify import qualify
+from hipopt.judge.seeds import fresh_seeds
+from hipopt.judge.trial import Trial
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.workload.find import Found, find
 
-SEED_BITS = 48
-
 
 class Judge:
-    """Judges candidates on one device."""
+    """Judges candidates on one device.
+
+    Args:
+        device: where they are judged and timed.
+        options: how strictly, and for how long.
+        microscope: where they are looked at before; None: the device itself if it can, else none.
+    """
 
     def __init__(
-        self,
-        device: Device,
-        options: JudgeOptions | None = None,
+        self, device: Device, options: JudgeOptions | None = None,
         microscope: Microscope | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.device = device
-        self.microscope = microscope
         self.options = options or JudgeOptions()
+        self.microscope = microscope
+        if microscope is None and isinstance(device, Microscope):
+            self.microscope = device
 
     def prepare(
         self, reference: Capsule, workloads: tuple[Workload, ...] = ()
@@ -51,16 +59,12 @@ class Judge:
             return self._judgement(objection.verdict, objection.reason, **objection.evidence)
 
     def find(self, reference: Capsule) -> Found:
-        """Workloads for the reference on which verdicts would count, and what was tried."""
-        if self.microscope is None:
-            return Found(tried=("no CPU device here can trace launches",))
+        """Workloads for the reference on which verdicts would count, and what was tried.
 
-        def objection(workload: Workload) -> str | None:
-            codes = {workload.template: self._compile(reference, workload.template)}
-            looked_at = next(self._qualify(reference, codes, (workload,)))
-            return looked_at.reason if isinstance(looked_at, Disqualified) else None
-
-        return find(reference, self.microscope, objection)
+        Raises:
+            DeviceError: our side failed.
+        """
+        return self._find(reference)[0]
 
     def judge(
         self, prepared: Prepared, candidate: Capsule, seeds: tuple[int, ...] | None = None
@@ -76,12 +80,13 @@ class Judge:
         Raises:
             DeviceError: our side failed, and nothing was found out about the candidate.
         """
-        seeds = seeds or tuple(secrets.randbits(SEED_BITS) for _ in range(self.options.seeds + 1))
-        trial = Trial(self.device, self.options, prepared, candidate, seeds)
+        seeds = seeds or fresh_seeds(self.options.seeds)
+        trial = Trial(self.device, self.microscope, self.options, prepared, candidate, seeds)
         evidence: dict[str, Any] = {
             "seeds": seeds,
             "workloads": prepared.workloads,
             "guessed_workloads": prepared.guessed,
+            "workload_reasons": prepared.reasons,
             "workload_notes": prepared.notes,
         }
         try:
@@ -91,50 +96,117 @@ class Judge:
         except Objection as objection:
             verdict, reason = objection.verdict, objection.reason
             evidence |= objection.evidence
-        evidence |= {"resources": trial.resources, "stage_seconds": trial.stage_seconds}
+        evidence |= {
+            "resources": trial.resources,
+            "stage_seconds": trial.stage_seconds,
+            "checks": trial.checks,
+            "lockstep": trial.lockstep,
+            "tolerance_source": trial.tolerance_source,
+        }
         return self._judgement(verdict, reason, **evidence)
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
-        found = Found(workloads=workloads) if workloads else self.find(reference)
-        if not found.workloads:
-            raise _none_found(reference, found)
-        proposed = found.workloads
-        codes = {w.template: self._compile(reference, w.template) for w in proposed}
-        with self.device.exclusive():
-            looked_at = within(
-                self.options.check_timeout_s,
-                lambda: list(self._qualify(reference, codes, proposed)),
-                "the original",
-            )
+        if not workloads:
+            return self._prepare_found(reference)
+        builds = self._build(reference, workloads)
+        looked_at = self._looked_at(reference, builds, workloads)
         qualified = tuple(found for found in looked_at if isinstance(found, Qualified))
         rest = [found for found in looked_at if isinstance(found, Disqualified)]
         if not qualified:
-            raise _none_counts(rest, given=bool(workloads))
-        return Prepared(
-            reference=reference,
-            codes=codes,
-            qualified=qualified,
-            guessed=not workloads,
-            notes=tuple(found.reason for found in rest),
+            raise _none_counts(rest)
+        notes = tuple(found.reason for found in rest)
+        return self._prepared(reference, builds, qualified, guessed=False, notes=notes)
+
+    def _prepare_found(self, reference: Capsule) -> Prepared:
+        found, kept = self._find(reference)
+        if not found.workloads:
+            raise _none_found(reference, found)
+        builds = self._build(reference, found.workloads)
+        qualified = tuple(kept[workload] for workload in found.workloads)
+        return self._prepared(
+            reference, builds, qualified, guessed=True, notes=found.tried, reasons=found.reasons
         )
 
-    def _compile(self, reference: Capsule, template: tuple[str, ...]) -> CodeObject:
-        code = self.device.compile(reference, template, self.options.compile_timeout_s)
-        if isinstance(code, CompileFailure):
-            reason = f"the original does not compile: {first_error(code.output)}"
-            raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=code.output)
-        return code
+    def _find(self, reference: Capsule) -> tuple[Found, dict[Workload, Qualified]]:
+        """The workloads found, and each as it was qualified."""
+        kept: dict[Workload, Qualified] = {}
+        if self.microscope is None or self._trouble is not None:
+            why = self._trouble or "there is no CPU device here"
+            return Found(tried=(f"launches can't be traced: {why}",)), kept
+
+        def objection(workload: Workload) -> str | None:
+            builds = self._build(reference, (workload,))
+            (looked_at,) = self._looked_at(reference, builds, (workload,))
+            if isinstance(looked_at, Disqualified):
+                return looked_at.reason
+            kept[workload] = looked_at
+            return None
+
+        return find(reference, self.microscope, objection), kept
+
+    def _prepared(
+        self, reference: Capsule, builds: Builds, qualified: tuple[Qualified, ...], *,
+        guessed: bool, notes: tuple[str, ...], reasons: tuple[str, ...] = (),
+    ) -> Prepared:  # fmt: skip
+        return Prepared(
+            reference=reference,
+            codes=builds.device,
+            plain=builds.plain,
+            instrumented=builds.instrumented,
+            qualified=qualified,
+            guessed=guessed,
+            reasons=reasons,
+            notes=(*notes, *self._notes(builds, qualified)),
+        )
+
+    def _looked_at(
+        self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
+    ) -> list[Qualified | Disqualified]:
+        with self.device.exclusive():
+            return within(
+                self.options.check_timeout_s,
+                lambda: list(self._qualify(reference, builds, workloads)),
+                "the original",
+            )
+
+    def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:
+        templates = [workload.template for workload in workloads]
+        builds = build(
+            reference, templates, self.device, self.microscope, self.options.compile_timeout_s,
+            instrument=self._trouble is None,
+        )  # fmt: skip
+        if isinstance(builds, CompileFailure):
+            reason = f"the original does not compile: {first_error(builds.output)}"
+            raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=builds.output)
+        return builds
+
+    @cached_property
+    def _trouble(self) -> str | None:
+        """Why the microscope's instrumented builds can't be had on this machine; None: they can."""
+        trouble: str | None = getattr(self.microscope, "microscope_trouble", None)
+        return trouble
 
     def _qualify(
-        self, reference: Capsule, codes: Codes, workloads: tuple[Workload, ...]
+        self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
     ) -> Iterator[Qualified | Disqualified]:
         const = [p.is_const for p in reference.parameters if p.is_pointer]
-        seeds = (2 * secrets.randbits(SEED_BITS - 1), 2 * secrets.randbits(SEED_BITS - 1) + 1)
         for workload in workloads:
             unknown = len(const) != len(workload.buffers)
             flags = [False] * len(workload.buffers) if unknown else const
-            with self.device.open(codes[workload.template]) as session:
-                yield qualify(session, workload, flags, seeds, self.options.launch_timeout_s)
+            with open_bench(
+                self.device, self.microscope, builds, workload.template,
+                self.options.launch_timeout_s,
+            ) as bench:  # fmt: skip
+                yield qualify(bench, workload, flags)
+
+    def _notes(self, builds: Builds, qualified: tuple[Qualified, ...]) -> Iterator[str]:
+        """What can't be looked at, and which data don't count."""
+        if self._trouble is not None:
+            yield f"no instrumented builds on this machine: {self._trouble}"
+        if builds.failure is not None:
+            yield f"not looked at in full by the microscope: {first_error(builds.failure.output)}"
+        for number, found in enumerate(qualified):
+            yield from (f"workload {number}: {note}" for note in found.notes)
 
     def _judgement(self, verdict: Verdict, reason: str, **evidence: Any) -> Judgement:  # noqa: ANN401
         device = self.device.describe()
@@ -152,10 +224,12 @@ def _none_found(reference: Capsule, found: Found) -> Objection:
         Verdict.UNVERIFIABLE,
         f"no workload is given for '{reference.kernel}' and none was found: "
         f"{'; '.join(found.tried)}; give it one ('workloads' in its manifest row)",
+        guessed_workloads=True,
+        workload_notes=found.tried,
     )
 
 
-def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
+def _none_counts(objections: list[Disqualified]) -> Objection:
     """What is said where no workload counts: the original's own fault, if it is one.
 
     Arguments that don't fit its parameters are the workload's fault.
@@ -163,8 +237,8 @@ def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
     reasons = "; ".join(
         f"workload {number}: {found.reason}" for number, found in enumerate(objections)
     )
-    faulty = [o for o in objections if o.fault and o.fault.verdict is not Verdict.REJECTED]
-    if given and len(faulty) == len(objections):
+    faulty = [o for o in objections if o.by_fault]
+    if len(faulty) == len(objections):
         return Objection(Verdict.REFERENCE_ERROR, reasons)
     return Objection(Verdict.UNVERIFIABLE, f"no workload on which a verdict would count: {reasons}")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hipopt.device.interface import CodeObject
-from hipopt.judge.qualify import Qualified
+from hipopt.judge.qualified import Qualified
 from hipopt.records import Record, Workload
 from hipopt.source.capsule import Capsule
 
@@ -16,8 +18,8 @@ class JudgeOptions(Record, frozen=True, kw_only=True):
 
     min_speedup: float = 1.05
     """Least speedup that counts as faster."""
-    seeds: int = 3
-    """Fresh secret seeds that a candidate is checked with."""
+    seeds: int = 4
+    """Fresh secret seeds that a candidate is checked with; from 4 on, each family is among them."""
     launch_timeout_s: float = 10.0
     """Longest single launch."""
     compile_timeout_s: float = 60.0
@@ -33,10 +35,16 @@ class Prepared(Record, frozen=True, kw_only=True):
     reference: Capsule
     codes: Codes
     """The compiled reference."""
+    plain: Codes = msgspec.field(default_factory=dict)
+    """The reference compiled for the microscope; empty: it can't be looked at there."""
+    instrumented: Codes = msgspec.field(default_factory=dict)
+    """Likewise, instrumented."""
     qualified: tuple[Qualified, ...]
     """The workloads that count; at least one."""
     guessed: bool
-    """True: the workloads were guessed from the signature."""
+    """True: the workloads were found by hipopt, none were given."""
+    reasons: tuple[str, ...] = ()
+    """For each workload that was found, why it looks as it does; empty where they were given."""
     notes: tuple[str, ...] = ()
     """Why other workloads don't count."""
 

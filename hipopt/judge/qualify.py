@@ -1,185 +1,159 @@
-"""Whether a verdict on a workload would mean anything, and which buffers are outputs.
+"""Whether a verdict on a workload would mean anything.
 
-A workload counts only if the reference runs on it in bounds, repeats itself, and computes something
-that candidates which do nothing of the kind (leave everything as it was, write zeros or ones, copy
-an input) don't get right under the very comparison that candidates are judged by.
+A workload counts only if the reference runs on it in bounds, repeats itself in every order of
+threads, and computes something that every output depends on and that candidates which leave it
+undone (null candidates, see `nulls.py`) don't get right under the very comparison that candidates
+are judged by. The same is asked of each family of input data; a family that fails is left out.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 
-from hipopt.device.interface import Fault, Session
-from hipopt.judge.compare import difference
-from hipopt.judge.execution import Arrays, launch_and_read, run_once
-from hipopt.records import RANDOM_FILLS, Buffer, Record, Workload
-from hipopt.workload.fill import POISONS, fill_workload, poisoned
+from hipopt.device.interface import Fault, Observation
+from hipopt.judge.bench import Bench
+from hipopt.judge.look import LOST, MOST_LOST, SEEDS, Look, agrees, look_at
+from hipopt.judge.nulls import Null, curtailed, unfinished
+from hipopt.judge.outputs import are_written, bits, find_outputs
+from hipopt.judge.qualified import Disqualified, Qualified
+from hipopt.records import FAMILIES, RANDOM_FILLS, Family, Verdict, Workload
+
+SLOW_US = 500_000.0
+"""A workload whose launches take longer is qualified on fewer families, and not curtailed."""
+QUICK_FAMILIES: tuple[Family, ...] = ("ordinary", "whole")
 
 
-class Qualified(Record, frozen=True, kw_only=True):
-    """A workload on which verdicts mean something."""
-
-    workload: Workload
-    outputs: tuple[bool, ...]
-    """For each buffer: whether the reference writes it without reading what it held before, so
-    that it may be poisoned."""
-
-    def contents(self, seed: int) -> Arrays:
-        """What the buffers hold before a launch: the seed's fill, outputs poisoned."""
-        byte = POISONS[seed % len(POISONS)]
-        filled = fill_workload(self.workload, seed)
-        return [
-            poisoned(array, byte) if output else array
-            for array, output in zip(filled, self.outputs, strict=True)
-        ]
-
-
-class Disqualified(Record, frozen=True, kw_only=True):
-    """Why a workload does not count."""
-
-    reason: str
-    fault: Fault | None = None
-    """What the reference did wrong, where it did."""
-
-
-def qualify(
-    session: Session, workload: Workload, const: Sequence[bool], seeds: tuple[int, int],
-    timeout_s: float,
-) -> Qualified | Disqualified:  # fmt: skip
-    """The workload with its outputs told apart, or why it doesn't count.
+def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualified | Disqualified:
+    """The workload with all that is known of the reference on it, or why it doesn't count.
 
     Args:
-        session: a session of the reference.
+        bench: runs the reference.
         workload: the launch to look at.
         const: for each buffer, whether the kernel takes it as a pointer to const.
-        seeds: two different seeds.
-        timeout_s: the longest launch.
     """
-    found = _find_outputs(session, workload, const, seeds[0], timeout_s)
-    if isinstance(found, Fault):
-        return Disqualified(reason=f"the original fails on it: {found.reason}", fault=found)
-    qualified = Qualified(workload=workload, outputs=found)
-    results = []
-    for seed in seeds:
-        before = qualified.contents(seed)
-        first = run_once(session, workload, before, timeout_s)
-        again = first if isinstance(first, Fault) else launch_and_read(session, timeout_s)
-        if isinstance(first, Fault) or isinstance(again, Fault):
-            fault = first if isinstance(first, Fault) else again
-            assert isinstance(fault, Fault)  # noqa: S101 (narrows the type)
-            return Disqualified(reason=f"the original fails on it: {fault.reason}", fault=fault)
-        objection = _objection(qualified, before, first, again)
-        if objection:
-            return Disqualified(reason=objection)
-        results.append(first)
-    if _draws(workload) and _all_agree(qualified, *results):
-        return Disqualified(reason="the outputs don't depend on the inputs")
-    return qualified
-
-
-def _find_outputs(
-    session: Session, workload: Workload, const: Sequence[bool], seed: int, timeout_s: float
-) -> tuple[bool, ...] | Fault:
-    """Which buffers the reference writes without reading what they held.
-
-    Poison is put into the writable buffers, all at once and, if that changes the results, into one
-    at a time: a buffer is an output if nothing but poison itself comes out otherwise.
-    """
-    filled = fill_workload(workload, seed)
-    plain = run_once(session, workload, filled, timeout_s)
-    if isinstance(plain, Fault):
-        return plain
-    writable = [not fixed for fixed in const]
-    singles = ([i == j for j in range(len(const))] for i, free in enumerate(writable) if free)
-    outputs = [False] * len(const)
-    for trial in (writable, *singles):
-        unread = _reads_no_poison(session, workload, filled, plain, trial, timeout_s)
-        outputs = [a or (b and unread) for a, b in zip(outputs, trial, strict=True)]
-        if unread and trial is writable:
-            break
-    return tuple(
-        output and not np.array_equal(_bits(before), _bits(after))
-        for output, before, after in zip(outputs, filled, plain, strict=True)
+    outputs = find_outputs(bench.device, workload, const, SEEDS[0])
+    if isinstance(outputs, Fault):
+        return _fails(outputs)
+    launch_us = bench.device.time_us
+    qualified = _observed(bench, Qualified(workload=workload, outputs=outputs, launch_us=launch_us))
+    if isinstance(qualified, Disqualified):
+        return qualified
+    found = _looks(bench, qualified)
+    if isinstance(found, str):
+        return Disqualified(reason=found)
+    looks, notes = found
+    objection = _constant(bench, qualified, looks) or _passing(bench, qualified, looks)
+    if objection:
+        return Disqualified(reason=objection)
+    measured = looks["ordinary"].spread is not None
+    return msgspec.structs.replace(
+        qualified,
+        families=tuple(looks),
+        scales={family: look.scales() for family, look in looks.items()},
+        notes=(*qualified.notes, *notes),
+        measured=measured,
+        screened=measured,
+        any_order=any(look.any_order for look in looks.values()),
     )
 
 
-def _reads_no_poison(
-    session: Session, workload: Workload, filled: Arrays, plain: Arrays, trial: list[bool],
-    timeout_s: float,
-) -> bool:  # fmt: skip
-    before = [
-        poisoned(array, POISONS[0]) if poison else array
-        for array, poison in zip(filled, trial, strict=True)
-    ]
-    after = run_once(session, workload, before, timeout_s)
-    if isinstance(after, Fault):
-        return False
-    return all(
-        bool(np.all((_bits(p) == _bits(a)) | ((_bits(a) == _bits(b)) & (_bits(p) == _bits(f)))))
-        for f, b, p, a in zip(filled, before, plain, after, strict=True)
+def _looks(bench: Bench, qualified: Qualified) -> tuple[dict[Family, Look], list[str]] | str:
+    """The families that count, and notes on the others; why not even ordinary data do."""
+    if not any(buffer.fill in RANDOM_FILLS for buffer in qualified.workload.buffers):
+        return "no data are drawn, so that no output can be seen to depend on the inputs"
+    looks: dict[Family, Look] = {}
+    notes: list[str] = []
+    slow = qualified.launch_us > SLOW_US
+    if slow:
+        notes.append("fewer families of data, as a launch takes over half a second")
+    for family in QUICK_FAMILIES if slow else FAMILIES:
+        look = look_at(bench, qualified, family)
+        if isinstance(look, Look):
+            looks[family] = look
+        elif family == "ordinary":
+            return look
+        else:
+            notes.append(f"no {family} data: {look}")
+    if looks["ordinary"].lost > MOST_LOST:
+        notes.append(LOST)
+    return looks, notes
+
+
+def _fails(fault: Fault) -> Disqualified:
+    return Disqualified(
+        reason=f"the original fails on it: {fault.reason}",
+        by_fault=fault.verdict is not Verdict.REJECTED,
     )
 
 
-def _bits(array: np.ndarray) -> np.ndarray:
-    return array.view(np.dtype(f"u{array.dtype.itemsize}"))
+def _observed(bench: Bench, qualified: Qualified) -> Qualified | Disqualified:
+    """The workload with what the reference shows in the instrumented build."""
+    before = qualified.contents_of("ordinary", SEEDS[0])
+    started_s = time.monotonic()
+    seen = bench.observe(qualified.workload, before)
+    if seen is None:
+        return qualified
+    if isinstance(seen, Observation):
+        return _with_observation(qualified, seen, time.monotonic() - started_s)
+    if seen.verdict is Verdict.OUT_OF_BOUNDS:
+        return _fails(seen)
+    note = f"candidates are not run instrumented, as the original fails then: {seen.reason}"
+    return msgspec.structs.replace(qualified, notes=(note,))
 
 
-def _objection(qualified: Qualified, before: Arrays, first: Arrays, again: Arrays) -> str | None:
-    if not _agree(qualified, before, first, again):
-        return "the original's results differ from run to run"
-    if all(np.array_equal(_bits(b), _bits(f)) for b, f in zip(before, first, strict=True)):
-        return "the original writes nothing"
-    for name, null in _null_results(before, first):
-        if _agree(qualified, before, first, null):
-            return f"a kernel that {name} would pass"
+def _with_observation(qualified: Qualified, seen: Observation, seconds: float) -> Qualified:
+    notes = qualified.notes
+    if seen.race is not None:
+        why = f"races of candidates don't count, as the original has one: {seen.race.reason}"
+        notes = (*notes, why)
+    return msgspec.structs.replace(
+        qualified,
+        instrumented=True,
+        races=seen.race is not None,
+        notes=notes,
+        instrumented_s=seconds,
+    )
+
+
+def _constant(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> str | None:
+    """The objection that an output is the same whatever the inputs are."""
+    other = bench.device.run(qualified.workload, qualified.contents_of("ordinary", SEEDS[1]))
+    if isinstance(other, Fault):
+        return f"the original fails on it: {other.reason}"
+    first, *others = (look.after for look in looks.values())
+    for index, buffer in enumerate(qualified.workload.buffers):
+        same = (np.array_equal(bits(first[index]), bits(o[index])) for o in (other, *others))
+        if qualified.outputs[index] and all(same):
+            return f"the output '{buffer.name}' doesn't depend on the inputs"
     return None
 
 
-def _agree(qualified: Qualified, before: Arrays, expected: Arrays, actual: Arrays) -> bool:
-    return all(
-        difference(buffer.buffer, b, e, a, poisoned=output) is None
-        for buffer, output, b, e, a in zip(
-            qualified.workload.buffers, qualified.outputs, before, expected, actual, strict=True
-        )
-    )
+def _passing(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> str | None:
+    """The objection that a candidate which stops early would pass on all families.
+
+    What makes no difference to a single bit on any of them leaves nothing undone.
+    """
+    passing: set[str] = set()
+    moving: set[str] = set()
+    for number, look in enumerate(looks.values()):
+        here: set[str] = set()
+        for name, null in _curtailed(bench, qualified, look):
+            if agrees(qualified, look.before, look.after, null, look.spreads):
+                here.add(name)
+                if any(are_written(look.after, null)):
+                    moving.add(name)
+        passing = here & passing if number else here
+        if not passing:
+            return None
+    named = sorted(passing & moving)
+    return f"a kernel that {named[0]} would pass" if named else None
 
 
-def _null_results(before: Arrays, after: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """What candidates that compute nothing would leave behind, each with its name."""
-    written = [not np.array_equal(_bits(b), _bits(a)) for b, a in zip(before, after, strict=True)]
-
-    def replaced(values: Arrays) -> Arrays:
-        rows = zip(written, values, before, strict=True)
-        return [value if was_written else kept for was_written, value, kept in rows]
-
-    yield "does nothing", before
-    yield "writes zeros", replaced([np.zeros_like(a) for a in after])
-    yield "writes ones", replaced([np.ones_like(a) for a in after])
-    for source in before:
-        if any(
-            w and source.dtype == a.dtype and source.size >= a.size
-            for w, a in zip(written, after, strict=True)
-        ):
-            yield "copies an input", replaced([_copied(source, a) for a in after])
-
-
-def _copied(source: np.ndarray, like: np.ndarray) -> np.ndarray:
-    fits = source.dtype == like.dtype and source.size >= like.size
-    return source[: like.size] if fits else like
-
-
-def _draws(workload: Workload) -> bool:
-    """Whether a seed changes anything that the reference might read."""
-    return any(isinstance(a, Buffer) and a.fill in RANDOM_FILLS for a in workload.args)
-
-
-def _all_agree(qualified: Qualified, first: Arrays, second: Arrays) -> bool:
-    """Whether two seeds led to the same outputs."""
-    changed = [
-        np.array_equal(_bits(a), _bits(b))
-        for a, b, output in zip(first, second, qualified.outputs, strict=True)
-        if output
-    ]
-    return bool(changed) and all(changed)
+def _curtailed(bench: Bench, qualified: Qualified, look: Look) -> Iterator[Null]:
+    yield from unfinished(qualified.workload, look.before, look.after)
+    if bench.microscope and look.spread is not None and qualified.launch_us <= SLOW_US:
+        yield from curtailed(bench.microscope, qualified.workload, look.before)

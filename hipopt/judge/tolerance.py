@@ -1,46 +1,136 @@
-"""How far a correct candidate may be from the reference, by type.
+"""How far a candidate may be from the reference, element by element.
 
 A candidate may sum in another order, fuse a multiply with an add, or use another expansion of the
-same function; it may not lose digits. The relative part bounds the rounding of one element's
-computation; the absolute part, scaled with the root mean square of the reference's output, lets
-elements differ that came out small by cancellation. Integers and booleans are exact.
+same function; it may not lose digits. How far rounding carries in this kernel, on these data, is
+measured: the reference runs on the microscope with every result rounded up, down and towards zero,
+and in other orders of threads (`Spread`). An element's tolerance is a multiple of what rounding
+moves it by, at least some units in the last place of its type, and never wider than a limit of its
+type; only where the order of the reference's own threads moves its results further is more allowed.
+
+After the CESTAC method (Vignes, A stochastic arithmetic for reliable scientific computation, 1993)
+and Monte Carlo arithmetic (Parker, 1997); directed modes in place of random ones, since they bound
+what random ones sample, and repeat. Integers and booleans are exact.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.records import DType, Record
 
+Floats = NDArray[np.float64]
 
-class Tolerance(Record, frozen=True, kw_only=True):
-    """|actual - expected| <= atol + rtol * |expected|."""
+SAFETY = 4.0
+"""Multiple of the spread that is allowed: other honest code rounds elsewhere, and more often."""
+_TYPICAL = 0.9
+"""Quantile of relative spreads over a buffer that counts for each of its elements: a single one can
+be zero by luck."""
 
-    rtol: float
-    atol: float
+
+class Limits(Record, frozen=True, kw_only=True):
+    """Bounds of a type's tolerances: relative, and in units of the output's root mean square.
+
+    The least are what honest code of that type differs by where the reference's own rounding does
+    not show, because it computes in a wider type: fast intrinsics (a few units in the last place,
+    more for large exponents), a sum in another order. The widest are below what is lost by
+    computing in the next narrower type.
+    """
+
+    least_rtol: float
+    least_atol: float
+    widest_rtol: float
+    widest_atol: float
 
 
-_BY_TYPE: dict[str, tuple[float, float]] = {
-    # rtol, and atol in units of the output's root mean square. Units in the last place:
-    "float64": (1e-9, 1e-11),  # 2.2e-16
-    "float32": (1e-4, 1e-5),  # 1.2e-7
-    "float16": (1e-2, 1e-3),  # 9.8e-4
-    "bfloat16": (3e-2, 4e-3),  # 7.8e-3
+class Spread(NamedTuple):
+    """How far each element of one buffer of the reference moves; shapes as the buffer's.
+
+    Infinite: no bound is known.
+    """
+
+    rounding: Floats
+    """With every result rounded up, down or towards zero."""
+    order: Floats
+    """With threads and blocks in another order."""
+
+    def of(self, chosen: NDArray[np.bool_]) -> Spread:
+        """The spread of the chosen elements."""
+        return Spread(self.rounding[chosen], self.order[chosen])
+
+
+EXACT = Limits(least_rtol=0.0, least_atol=0.0, widest_rtol=0.0, widest_atol=0.0)
+
+_LIMITS: dict[str, Limits] = {
+    # Units in the last place: 2.2e-16, 1.2e-7, 9.8e-4, 7.8e-3.
+    "float64": Limits(least_rtol=1.5e-14, least_atol=4e-15, widest_rtol=1e-9, widest_atol=1e-11),
+    "float32": Limits(least_rtol=8e-6, least_atol=2e-6, widest_rtol=1e-4, widest_atol=1e-5),
+    "float16": Limits(least_rtol=4e-3, least_atol=5e-4, widest_rtol=1e-2, widest_atol=1e-3),
+    "bfloat16": Limits(least_rtol=1.6e-2, least_atol=2e-3, widest_rtol=3e-2, widest_atol=4e-3),
 }
 
 
-def tolerance_for(dtype: DType, expected: NDArray[np.float64]) -> Tolerance:
-    """The tolerance for outputs `expected` (any shape, as float64) of type `dtype`."""
-    if dtype not in _BY_TYPE:
-        return Tolerance(rtol=0.0, atol=0.0)
-    rtol, share = _BY_TYPE[dtype]
-    return Tolerance(rtol=rtol, atol=share * _root_mean_square(expected))
+def limits_of(dtype: DType) -> Limits:
+    """The bounds of the type's tolerances."""
+    return _LIMITS.get(dtype, EXACT)
 
 
-def _root_mean_square(values: NDArray[Any]) -> float:
+def least(dtype: DType, expected: Floats, scale: float = 0.0) -> Floats:
+    """The tolerance that every honest candidate is granted, one for each element.
+
+    Args:
+        dtype: the buffer's type.
+        expected: the reference's results, shape (n,).
+        scale: the root mean square that such results usually have; theirs counts if it is larger.
+            A single sum can come out near zero by luck.
+    """
+    limits = limits_of(dtype)
+    return _bound(limits.least_rtol, limits.least_atol, expected, scale)
+
+
+def widest(dtype: DType, expected: Floats, scale: float = 0.0) -> Floats:
+    """The tolerance that rounding never widens an element's beyond; arguments as for `least`."""
+    limits = limits_of(dtype)
+    return _bound(limits.widest_rtol, limits.widest_atol, expected, scale)
+
+
+def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0.0) -> Floats:
+    """The tolerance of each element, where the reference's own rounding error is known.
+
+    Where it is zero everywhere and all results are integers (as sums of small integers are), any
+    honest order and any honest type gives the same: the comparison is exact.
+    """
+    if is_exact(expected, spread):
+        return np.zeros_like(expected)
+    carried = np.maximum(spread.rounding, _typical(expected, spread.rounding) * np.abs(expected))
+    lowest, highest = least(dtype, expected, scale), widest(dtype, expected, scale)
+    order = np.where(np.isfinite(spread.order), spread.order, 0.0)
+    allowed: Floats = np.maximum(np.clip(SAFETY * carried, lowest, highest), SAFETY * order)
+    return allowed
+
+
+def is_exact(expected: Floats, spread: Spread) -> bool:
+    """Whether results are such as have no rounding error in any order."""
+    moved = spread.rounding.any() or spread.order.any()
+    return not moved and bool(np.isfinite(expected).all() and is_whole(expected).all())
+
+
+def is_whole(values: Floats) -> NDArray[np.bool_]:
+    """Which values are integers."""
+    whole: NDArray[np.bool_] = np.rint(values) == values
+    return whole
+
+
+def is_lost(dtype: DType, expected: Floats, spread: Spread, scale: float) -> NDArray[np.bool_]:
+    """Where the reference rounded otherwise would itself be wrong, so that none could be right."""
+    lost: NDArray[np.bool_] = spread.rounding > widest(dtype, expected, scale)
+    return lost
+
+
+def root_mean_square(values: Floats) -> float:
+    """Of the finite ones; 0 where there are none."""
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return 0.0
@@ -48,3 +138,19 @@ def _root_mean_square(values: NDArray[Any]) -> float:
     if largest == 0.0:
         return 0.0
     return largest * float(np.sqrt(np.mean(np.square(finite / largest))))
+
+
+def _typical(expected: Floats, spread: Floats) -> float:
+    known = np.isfinite(expected) & np.isfinite(spread) & (expected != 0)
+    if not known.any():
+        return 0.0
+    with np.errstate(over="ignore"):
+        shares = spread[known] / np.abs(expected[known])
+    return min(1.0, float(np.quantile(shares, _TYPICAL, method="lower")))
+
+
+def _bound(rtol: float, atol: float, expected: Floats, scale: float) -> Floats:
+    with np.errstate(invalid="ignore", over="ignore"):
+        usual = max(scale, root_mean_square(expected))
+        bound: Floats = rtol * np.abs(expected) + atol * usual
+    return bound

@@ -1,40 +1,62 @@
-"""One candidate's trial: rules, compile, check, time; the first objection is the verdict."""
+"""One candidate's trial: rules, compile, microscope, check, time.
+
+The first objection is the verdict.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 
-from hipopt.device.interface import CodeObject, CompileFailure, Device, Fault, Session
-from hipopt.judge.agreement import agree, mismatch
-from hipopt.judge.execution import launch_and_read, run_once, run_reference
+from hipopt.device.interface import CodeObject, CompileFailure, Device, Microscope
+from hipopt.judge.build import Builds, build, first_error, is_own
+from hipopt.judge.check import Check
 from hipopt.judge.measure import measure
-from hipopt.judge.objection import Objection, unless_fault, within
+from hipopt.judge.objection import Objection, within
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
-from hipopt.judge.qualify import Qualified
+from hipopt.judge.references import References
+from hipopt.judge.screen import Screen
 from hipopt.records import Resources, Timing, Verdict
 from hipopt.source.capsule import Capsule
 from hipopt.source.rules import check_rules
+
+ROUNDING = "rounding modes"
+"""Tolerances come from how far rounding moves the reference's results, on every workload."""
+TABLE = "type table"
+"""Some are the type's widest, as no microscope could tell more."""
 
 
 class Trial:
     """Judges one candidate beside its reference.
 
     `run` returns the timing of a correct candidate, or raises the `Objection` that ends it.
+
+    Args:
+        device: where candidates are judged and timed.
+        microscope: where they are looked at before; the device itself, another, or None.
+        options: how strictly, and for how long.
+        prepared: the reference.
+        candidate: what is judged.
+        seeds: everything random in checking comes from these; the last one's data are timed.
     """
 
     def __init__(
-        self, device: Device, options: JudgeOptions, prepared: Prepared, candidate: Capsule,
-        seeds: tuple[int, ...],
+        self, device: Device, microscope: Microscope | None, options: JudgeOptions,
+        prepared: Prepared, candidate: Capsule, seeds: tuple[int, ...],
     ) -> None:  # fmt: skip
         self._device = device
+        self._microscope = microscope if prepared.plain else None
         self._options = options
         self._prepared = prepared
         self._candidate = candidate
-        self._check_seeds, self._timing_seed = seeds[:-1], seeds[-1]
+        self._seeds = seeds
+        self._screen: Screen | None = None
+        self._checks: tuple[str, ...] = ()
         self.stage_seconds: dict[str, float] = {}
         self.resources: Resources | None = None
+        self.tolerance_source: str | None = None
 
     def run(self) -> tuple[Verdict, Timing]:
         """The verdict on a correct candidate.
@@ -46,67 +68,95 @@ class Trial:
         broken = check_rules(self._candidate, self._prepared.reference)
         if broken:
             raise Objection(Verdict.REJECTED, broken)
-        codes = {template: self._compile(template) for template in self._prepared.codes}
-        with self._device.exclusive():
-            return within(
-                self._options.check_timeout_s, lambda: self._check_and_time(codes), "the check"
-            )
+        builds = self._build()
+        is_measured = all(qualified.measured for qualified in self._prepared.qualified)
+        self.tolerance_source = ROUNDING if self._microscope and is_measured else TABLE
+        timeout_s = self._options.check_timeout_s
+        is_own_microscope = self._microscope is None or is_own(self._microscope, self._device)
+        with ExitStack() as stack:
+            looked = None
+            if not is_own_microscope:
+                looked = stack.enter_context(self._looking_references())
+                within(timeout_s, partial(self._look, builds, looked), "the microscope")
+            stack.enter_context(self._device.exclusive())
+            ours = stack.enter_context(self._references())
+            judge = partial(self._judge, builds, ours, looked, looks=is_own_microscope)
+            return within(timeout_s, judge, "the check")
 
-    def _compile(self, template: tuple[str, ...]) -> CodeObject:
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """What was looked at and found in order."""
+        return (*(self._screen.checks if self._screen else ()), *self._checks)
+
+    @property
+    def lockstep(self) -> str | None:
+        """Where the candidate counts on the lanes of a wave running in step."""
+        seen = self._screen.lockstep if self._screen else None
+        return None if seen is None else seen.reason
+
+    def _judge(
+        self, builds: Builds, ours: References, looked: References | None, *, looks: bool
+    ) -> tuple[Verdict, Timing]:
+        if looks:
+            looked = ours if self._microscope is not None else None
+            self._look(builds, looked)
+        with self._stage("check"):
+            check = Check(self._device, self._options, self._prepared, ours, looked, self._seeds)
+            self._checks = tuple(check.run(builds.device))
+        return self._time(builds.device)
+
+    def _look(self, builds: Builds, references: References | None) -> None:
+        """The microscope's part, where there is one and it could compile the candidate."""
+        if self._microscope is None or references is None or not builds.plain:
+            return
+        self._screen = Screen(
+            self._microscope, self._options, self._prepared, references, self._seeds,
+            decides=is_own(self._microscope, self._device),
+        )  # fmt: skip
+        with self._stage("microscope"):
+            if builds.instrumented:
+                self._screen.observe(builds.instrumented)
+            self._screen.run_in_orders(builds.plain)
+
+    def _build(self) -> Builds:
         with self._stage("compile"):
-            code = self._device.compile(self._candidate, template, self._options.compile_timeout_s)
-        if isinstance(code, CompileFailure):
-            first = first_error(code.output)
-            raise Objection(code.verdict, first, compiler_output=code.output)
-        if code.parameters != self._prepared.codes[template].parameters:
+            builds = build(
+                self._candidate, self._prepared.codes, self._device, self._microscope,
+                self._options.compile_timeout_s, instrument=bool(self._prepared.instrumented),
+            )  # fmt: skip
+        failure = builds if isinstance(builds, CompileFailure) else builds.failure
+        if failure is not None and (builds is failure or is_own(self._microscope, self._device)):
             raise Objection(
-                Verdict.REJECTED, "the candidate's arguments have other sizes than the original's"
+                failure.verdict, first_error(failure.output), compiler_output=failure.output
             )
-        self.resources = code.resources
-        return code
+        assert isinstance(builds, Builds)  # noqa: S101 (narrows the type)
+        for template, code in builds.device.items():
+            _compare(code, self._prepared.codes[template])
+            self.resources = code.resources
+        return builds
 
-    def _check_and_time(self, codes: Codes) -> tuple[Verdict, Timing]:
-        slowest, longest_us = 0, -1.0
-        for number, qualified in enumerate(self._prepared.qualified):
-            template = qualified.workload.template
-            with (
-                self._device.open(self._prepared.codes[template]) as reference,
-                self._device.open(codes[template]) as candidate,
-                self._stage("check"),
-            ):
-                time_us = self._check(number, qualified, reference, candidate)
-            if time_us > longest_us:
-                slowest, longest_us = number, time_us
-        return self._time(slowest, codes)
+    def _references(self) -> References:
+        return References(
+            self._device.open, self._prepared.codes, self._prepared, self._options.launch_timeout_s
+        )
 
-    def _check(
-        self, number: int, qualified: Qualified, reference: Session, candidate: Session
-    ) -> float:
-        """The reference's time of one launch, µs, if the candidate agrees with it on every seed."""
-        for seed in self._check_seeds:
-            before = qualified.contents(seed)
-            expected = run_reference(
-                reference, qualified.workload, before, self._options.launch_timeout_s
-            )
-            actual = unless_fault(
-                run_once(candidate, qualified.workload, before, self._options.launch_timeout_s)
-            )
-            agree(number, qualified, seed, before, expected, actual)
-        again = unless_fault(launch_and_read(candidate, self._options.launch_timeout_s))
-        if mismatch(number, qualified, self._check_seeds[-1], before, expected, again):
-            raise Objection(
-                Verdict.NONDETERMINISTIC,
-                "the same launch on the same data gave other results the second time",
-            )
-        timed = reference.launch(self._options.launch_timeout_s)
-        return 0.0 if isinstance(timed, Fault) else timed.time_us
+    def _looking_references(self) -> References:
+        assert self._microscope is not None  # noqa: S101 (narrows the type)
+        return References(
+            self._microscope.open, self._prepared.plain, self._prepared,
+            self._options.launch_timeout_s,
+        )  # fmt: skip
 
-    def _time(self, number: int, codes: Codes) -> tuple[Verdict, Timing]:
+    def _time(self, codes: Codes) -> tuple[Verdict, Timing]:
+        number = max(
+            range(len(self._prepared.qualified)),
+            key=lambda n: self._prepared.qualified[n].launch_us,
+        )
         template = self._prepared.qualified[number].workload.template
         with self._stage("time"):
             return measure(
                 self._device, self._options, self._prepared, codes[template], number,
-                self._timing_seed,
+                self._seeds[-1],
             )  # fmt: skip
 
     @contextmanager
@@ -119,7 +169,18 @@ class Trial:
             self.stage_seconds[name] = self.stage_seconds.get(name, 0.0) + spent
 
 
-def first_error(output: str) -> str:
-    """The first line of a compiler's output that names an error, else its first line."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return next((line for line in lines if "error" in line), lines[0] if lines else "no output")
+def _compare(code: CodeObject, reference: CodeObject) -> None:
+    """Returns where the candidate's code object may be judged beside the reference's.
+
+    Raises:
+        Objection: with `rejected`.
+    """
+    if _sizes(code) != _sizes(reference):
+        raise Objection(
+            Verdict.REJECTED, "the candidate's arguments have other sizes than the original's"
+        )
+
+
+def _sizes(code: CodeObject) -> list[tuple[bool, int]]:
+    """What the arguments are, whatever they are called."""
+    return [(parameter.is_pointer, parameter.size) for parameter in code.parameters]

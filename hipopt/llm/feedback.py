@@ -29,6 +29,7 @@ ADVICE = {
     Verdict.REJECTED: "Keep to the rules above.",
     Verdict.CRASHED: "Check every index and every pointer.",
     Verdict.TIMEOUT: "Look for a loop that does not end, or a barrier not reached by all threads.",
+    Verdict.UNVERIFIABLE: "Put a barrier wherever one lane of a wave reads what another wrote.",
     Verdict.OUT_OF_BOUNDS: "Check every index against the sizes, in the last block above all.",
     "malformed_reply": "Reply with a ```thinking block and a ```hip block that holds the kernel.",
 }
@@ -92,6 +93,8 @@ def _latest(attempt: Round) -> str:
 def _evidence(judgement: Judgement) -> Iterator[str]:
     if judgement.mismatch and judgement.mismatch.describe() not in judgement.reason:
         yield f"Difference: {judgement.mismatch.describe()}."
+    if judgement.lockstep and judgement.lockstep not in judgement.reason:
+        yield f"It counts on the lanes of a wave running in step: {judgement.lockstep}."
     if judgement.compiler_output:
         yield f"```\n{_first_lines(judgement.compiler_output)}\n```"
     if judgement.timing and judgement.timing.describe() not in judgement.reason:

@@ -86,7 +86,7 @@ def test_evidence_of_the_latest_attempt_is_told() -> None:
     """Differences, compiler errors, times and resources reach the model, as does the emulator."""
     mismatch = Mismatch(
         workload=0, seed=1, argument="y", wrong=3, length=9, first_index=4, expected="1.0",
-        actual="2.0", max_abs_error=1.0, rtol=1e-5, atol=1e-6,
+        actual="2.0", max_abs_error=1.0, rtol=1e-5, atol=1e-6, family="wide", schedule="reverse",
     )  # fmt: skip
     timing = Timing(
         speedup=1.1, low=1.0, high=1.2, confidence=0.95, blocks=9, reference_time_us=11.0,
@@ -94,10 +94,13 @@ def test_evidence_of_the_latest_attempt_is_told() -> None:
     )  # fmt: skip
     latest = judged(
         1, Verdict.MISMATCH, mismatch=mismatch, timing=timing, resources=Resources(vgprs=32),
-        compiler_output="k.hip:3:5: error: no",
+        compiler_output="k.hip:3:5: error: no", lockstep="LDS array 's': lanes 0 and 1",
     )  # fmt: skip
     told = describe_rounds([latest])
-    for part in (mismatch.describe(), "emulator", "32 VGPRs", "k.hip:3:5: error: no", "code of 1"):
+    for part in (
+        mismatch.describe(), "wide data", "reverse order", "emulator", "32 VGPRs", "lanes 0 and 1",
+        "k.hip:3:5: error: no", "code of 1",
+    ):  # fmt: skip
         assert part in told
 
 

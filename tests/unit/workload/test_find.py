@@ -13,7 +13,7 @@ from tests.unit.workload.shapes import HOPELESS, KERNELS
 
 
 def find(device: CpuDevice, source: str) -> Found:
-    return Judge(device, microscope=device).find(slice_kernel(source, "k"))
+    return Judge(device).find(slice_kernel(source, "k"))
 
 
 def buffer(workload: Workload, name: str) -> Buffer:

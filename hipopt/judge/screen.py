@@ -1,0 +1,153 @@
+"""The microscope's part of a trial: a candidate looked at closely, on a CPU core.
+
+First its instrumented build: every access to memory is watched, and unordered ones are found. Then
+its plain build, with threads and blocks in several orders.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from hipopt.device.interface import (
+    FORWARD,
+    Conflict,
+    Fault,
+    Microscope,
+    Observation,
+    Schedule,
+)
+from hipopt.judge.agreement import mismatch
+from hipopt.judge.execution import Arrays, Runner, load
+from hipopt.judge.objection import Objection, unless_fault
+from hipopt.judge.options import Codes, JudgeOptions, Prepared
+from hipopt.judge.qualified import Qualified
+from hipopt.judge.references import References
+from hipopt.judge.spread import REVERSE, shuffled
+from hipopt.records import Mismatch, Verdict
+
+INSTRUMENTED_S = 0.6
+"""Wall seconds of instrumented launches, by the reference's, that a candidate is looked at for; the
+quickest workload is looked at however long it takes."""
+
+
+class Screen:
+    """Looks at one candidate on the microscope; raises the `Objection` that ends its trial."""
+
+    def __init__(
+        self, microscope: Microscope, options: JudgeOptions, prepared: Prepared,
+        references: References, seeds: tuple[int, ...], *, decides: bool,
+    ) -> None:  # fmt: skip
+        self._microscope = microscope
+        self._options = options
+        self._prepared = prepared
+        self._references = references
+        self._seeds = seeds
+        self._decides = decides
+        """Whether the microscope is the judging device, so that nothing else will run lockstep."""
+        self.lockstep: Conflict | None = None
+        """Where the candidate counts on lanes in step."""
+        self.checks: list[str] = []
+
+    def observe(self, instrumented: Codes) -> None:
+        """Returns where the instrumented candidate ends well and shows no race of its own.
+
+        Raises:
+            Objection: with the fault's verdict, or `nondeterministic`.
+        """
+        for number, qualified in self._quickest():
+            seed = self._seeds[number % len(self._seeds)]
+            seen = self._observed(instrumented, qualified, seed)
+            where = f"(workload {number}, {qualified.family(seed)} data)"
+            if seen.race is not None and not qualified.races:
+                raise Objection(Verdict.NONDETERMINISTIC, f"a race: {seen.race.reason} {where}")
+            self.lockstep = self.lockstep or seen.lockstep
+            self.checks.append(f"instrumented build: in bounds, no race of its own {where}")
+
+    def run_in_orders(self, codes: Codes) -> None:
+        """Returns where the candidate agrees with the reference in every order of threads tried.
+
+        Raises:
+            Objection: with the fault's verdict, `nondeterministic` where only the order matters,
+                `mismatch`, or `unverifiable` where the candidate counts on lanes in step.
+        """
+        with ExitStack() as stack:
+            runners = {
+                template: stack.enter_context(
+                    Runner(self._microscope.open, code, self._options.launch_timeout_s)
+                )
+                for template, code in codes.items()
+            }
+            for number, qualified in enumerate(self._prepared.qualified):
+                if qualified.screened:
+                    self._run_in_orders(number, qualified, runners[qualified.workload.template])
+
+    def _run_in_orders(self, number: int, qualified: Qualified, runner: Runner) -> None:
+        for index, order in enumerate(_orders(self._seeds)):
+            seed = self._seeds[index % len(self._seeds)]
+            before = qualified.contents(seed)
+            found = self._compared(
+                number, seed, before, runner.run(qualified.workload, before, order), order
+            )
+            if found is None:
+                continue
+            if self.lockstep is not None:
+                self._relies_on_lockstep(found)
+                return
+            forward = self._compared(number, seed, before, runner.again(), FORWARD)
+            if forward is not None:
+                raise Objection(Verdict.MISMATCH, forward.describe(), mismatch=forward)
+            raise Objection(
+                Verdict.NONDETERMINISTIC,
+                f"the results depend on the order of threads: {found.describe()}",
+                mismatch=found,
+            )
+        self.checks.append(f"forward, reverse and shuffled orders of threads (workload {number})")
+
+    def _compared(
+        self, number: int, seed: int, before: Arrays, left: Arrays | Fault, order: Schedule
+    ) -> Mismatch | None:
+        """Where what the candidate left is off.
+
+        Raises:
+            Objection: with the verdict of the fault that it left instead.
+        """
+        arrays = unless_fault(left)
+        expected = self._references.expected(number, seed)
+        spreads = self._references.spreads(number, seed)
+        qualified = self._prepared.qualified[number]
+        return mismatch(number, qualified, seed, before, expected, arrays, spreads, order)
+
+    def _relies_on_lockstep(self, found: Mismatch) -> None:
+        assert self.lockstep is not None  # noqa: S101 (narrows the type)
+        if self._decides:
+            raise Objection(
+                Verdict.UNVERIFIABLE,
+                "it relies on lockstep, which hardware may give and an emulator does not: "
+                f"{self.lockstep.reason}. Here {found.describe()}",
+                mismatch=found,
+            )
+        self.checks.append("orders of threads not tried: it relies on lockstep")
+
+    def _observed(self, instrumented: Codes, qualified: Qualified, seed: int) -> Observation:
+        code = instrumented[qualified.workload.template]
+        with self._microscope.open_instrumented(code) as session:
+            unless_fault(load(session, qualified.workload, qualified.contents(seed)))
+            unless_fault(session.launch(self._options.launch_timeout_s))
+            unless_fault(session.read())
+            return session.observe()
+
+    def _quickest(self) -> list[tuple[int, Qualified]]:
+        """The workloads whose instrumented launches fit the time, quickest first."""
+        watched = [q for q in enumerate(self._prepared.qualified) if q[1].instrumented]
+        chosen: list[tuple[int, Qualified]] = []
+        spent_s = 0.0
+        for number, qualified in sorted(watched, key=lambda q: q[1].instrumented_s):
+            spent_s += qualified.instrumented_s
+            if not chosen or spent_s <= INSTRUMENTED_S:
+                chosen.append((number, qualified))
+        return chosen
+
+
+def _orders(seeds: tuple[int, ...]) -> tuple[Schedule, ...]:
+    """Drawn from the seeds, so that a verdict can be replayed."""
+    return FORWARD, REVERSE, shuffled(seeds[0]), shuffled(seeds[-1] + 1)

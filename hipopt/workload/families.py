@@ -1,0 +1,183 @@
+"""The families that input data comes from, so that no single habit of data hides an error.
+
+- ordinary: as the fill says: normal, or evenly spread over its range.
+- wide: magnitudes spread evenly over many binades, both signs. Shows lost small terms, overflow in
+  intermediate results, and fixed point in place of floating point.
+- whole: small integers, or multiples of a power of two where the range holds too few. Sums and
+  products of them are exact in any order, so that results can be compared exactly.
+- extreme: half of the elements are one of a few values: zero, minus zero, one, the ends of the
+  range, and two repeated ones. Shows ties, divisions, and comparisons at the edge.
+
+All stay within the declared range; indices keep being valid indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hipopt.records import Family
+
+WIDE_BINADES = {"float16": (-12, 3), "bfloat16": (-24, 12), "float32": (-24, 12)}
+"""Binary exponents of a wide `normal` fill; squares and sums of them stay finite."""
+_WIDE_BINADES_DOUBLE = (-40, 20)
+_WIDE_RANGE_BINADES = 20
+"""How far below its end a wide range that holds zero reaches."""
+_INTEGER_SPREAD = 100
+"""Integers of a `normal` fill are at most so large."""
+_WHOLE_MAX = 4
+_FEWEST_WHOLE = 4
+"""A range with fewer integers is cut into steps of a power of two instead."""
+_STEPS = 8
+_DENSITY = {"ordinary": 0.5, "wide": 0.9, "whole": 0.1, "extreme": 0.5}
+"""Share of a bool buffer that is true."""
+
+_Rng = np.random.Generator
+
+
+class Range(NamedTuple):
+    """The values from `low` up to below `high`, in a type."""
+
+    dtype: np.dtype[Any]
+    low: float
+    high: float
+    of_indices: bool = False
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether the type holds integers."""
+        return self.dtype.kind in "iu"
+
+    @property
+    def top(self) -> float:
+        """The largest value of the type below `high`."""
+        if self.is_integer:
+            return max(self.low, self.high - 1)
+        top = self.dtype.type(self.high)
+        return float(top if top < self.high else np.nextafter(top, self.dtype.type(self.low)))
+
+    def hold(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values in the type and within the range."""
+        if self.is_integer:
+            return values.astype(self.dtype)
+        inside: NDArray[Any] = np.clip(values, self.low, self.top).astype(self.dtype)
+        return inside
+
+
+def draw(length: int, span: Range, rng: _Rng, family: Family) -> NDArray[Any]:
+    """`length` values of the range, drawn as the family says."""
+    if span.dtype.kind == "b":
+        return _true(length, rng, family)
+    drawers: dict[Family, Callable[[int, Range, _Rng], NDArray[Any]]] = {
+        "ordinary": _even,
+        "wide": _wide_integers if span.is_integer else _wide,
+        "whole": _even if span.of_indices else _whole,
+        "extreme": _extreme,
+    }
+    return drawers[family](length, span, rng)
+
+
+def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
+    """Mean 0 and deviation 1; integers are spread over +-100, unsigned ones over 0 to 100."""
+    if dtype.kind == "b":
+        return _true(length, rng, family)
+    if dtype.kind in "iu":
+        return _normal_integers(length, dtype, rng, family)
+    match family:
+        case "ordinary":
+            return rng.standard_normal(length).astype(dtype)
+        case "wide":
+            low, high = WIDE_BINADES.get(dtype.name, _WIDE_BINADES_DOUBLE)
+            return (_signs(length, rng) * np.exp2(rng.uniform(low, high, length))).astype(dtype)
+        case "whole":
+            return rng.integers(-_WHOLE_MAX, _WHOLE_MAX + 1, length).astype(dtype)
+        case "extreme":
+            values = rng.standard_normal(length)
+            palette = np.array([0.0, -0.0, 1.0, -1.0, 4.0, -4.0, *rng.standard_normal(2)])
+            return _sprinkled(values, palette, rng).astype(dtype)
+
+
+def _true(length: int, rng: _Rng, family: Family) -> NDArray[Any]:
+    true: NDArray[Any] = rng.random(length) < _DENSITY[family]
+    return true
+
+
+def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
+    top = _INTEGER_SPREAD
+    match family:
+        case "ordinary":
+            values = np.clip(np.rint(rng.standard_normal(length) * 32), -top, top)
+        case "wide":
+            values = _signs(length, rng) * np.floor(np.exp2(rng.uniform(0, np.log2(top), length)))
+        case "whole":
+            values = rng.integers(-_WHOLE_MAX, _WHOLE_MAX + 1, length)
+        case "extreme":
+            values = rng.integers(-top, top + 1, length)
+            values = _sprinkled(values, np.array([0, 1, -1, top, -top]), rng)
+    return (np.abs(values) if dtype.kind == "u" else values).astype(dtype)
+
+
+def _even(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
+    if span.is_integer:
+        return _integers(length, span.low, span.high, rng).astype(span.dtype)
+    return span.hold(rng.uniform(span.low, span.high, length))
+
+
+def _integers(length: int, low: float, high: float, rng: _Rng) -> NDArray[Any]:
+    """Integers from `low` up to below `high`, in the one 64-bit type that holds them."""
+    wide = np.uint64 if low >= 0 else np.int64
+    drawn: NDArray[Any] = rng.integers(int(low), max(int(high), int(low) + 1), length, dtype=wide)
+    return drawn
+
+
+def _wide_integers(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
+    """Distances from the low end spread evenly over the binades."""
+    width = max(1, int(span.high) - int(span.low))
+    steps = np.minimum(np.exp2(rng.uniform(0, np.log2(width + 1), length)) - 1, width - 1)
+    low = int(span.low)
+    values: NDArray[Any] = steps.astype(np.uint64 if low >= 0 else np.int64) + low
+    return values.astype(span.dtype)
+
+
+def _wide(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
+    low, high = span.low, span.high
+    if low > 0 or high < 0:
+        ends = np.log(np.abs([low, high]))
+        return span.hold(np.sign(high) * np.exp(rng.uniform(ends.min(), ends.max(), length)))
+    shrink = np.exp2(-rng.uniform(0, _WIDE_RANGE_BINADES, length))
+    negative = rng.random(length) < (0.5 if low < 0 < high else float(low < 0))
+    return span.hold(shrink * np.where(negative, low, high))
+
+
+def _whole(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
+    """Few neighbouring integers, those around zero if the range has them."""
+    step = 1.0
+    while not span.is_integer and (span.high - span.low) / step < _FEWEST_WHOLE:
+        step /= _STEPS
+    first = np.ceil(max(span.low, min(-_WHOLE_MAX * step, span.high - _STEPS * step)) / step)
+    last = min(first + 2 * _WHOLE_MAX, np.ceil(span.high / step) - 1)
+    drawn = rng.integers(int(first), int(max(first, last)) + 1, length)
+    return span.hold(drawn if span.is_integer else drawn * step)
+
+
+def _extreme(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
+    values = _even(length, span, rng)
+    special = [v for v in (0, 1) if span.low <= v <= span.top]
+    repeated = _even(2, span, rng)
+    palette = np.array([span.low, span.top, *special]).astype(span.dtype)
+    if not span.is_integer and 0 in special:
+        palette = np.append(palette, span.dtype.type(-0.0))
+    return _sprinkled(values, np.concatenate([palette, repeated]), rng)
+
+
+def _sprinkled(values: NDArray[Any], palette: NDArray[Any], rng: _Rng) -> NDArray[Any]:
+    """The values, half of them replaced by one of the palette."""
+    chosen = palette[rng.integers(0, palette.size, values.size)]
+    return np.where(rng.random(values.size) < 0.5, chosen, values)
+
+
+def _signs(length: int, rng: _Rng) -> NDArray[np.float64]:
+    return rng.choice([-1.0, 1.0], length)
