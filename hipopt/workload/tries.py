@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from hipopt.records import Workload
 from hipopt.workload.blocks import block_options
-from hipopt.workload.case import Case
+from hipopt.workload.case import RUN_SEED, Case
 from hipopt.workload.contents import content_options
+from hipopt.workload.fill import fill_workload
 from hipopt.workload.mend import mend
 from hipopt.workload.plan import Plan
 from hipopt.workload.roles import combinations, role_options
@@ -128,10 +129,25 @@ class Tries:
             self._case.diary.note(start.sight.race)
             self._racing.append(start)
             return None
-        if self._case.does_count(start.sight.workload):
+        if self._says_something(start) and self._case.does_count(start.sight.workload):
             return start
         self._refused += 1
         return None
+
+    def _says_something(self, start: Start) -> bool:
+        """Whether what the launch leaves differs from place to place."""
+        launch = start.sight.workload
+        ran = self._case.run(launch)
+        filled = fill_workload(launch, RUN_SEED)
+        changed = [
+            after[before.view(f"u{before.itemsize}") != after.view(f"u{after.itemsize}")]
+            for before, after in zip(filled, ran[1] if ran else filled, strict=True)
+        ]
+        several = [values for values in changed if values.size > 1]
+        if several and all((values == values[0]).all() for values in several):
+            self._case.diary.note("all that it writes is one and the same number")
+            return False
+        return True
 
     def _mend(self, plan: Plan, sight: Sight) -> None:
         """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
