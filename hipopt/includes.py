@@ -21,7 +21,9 @@ SUFFIXES = frozenset({
     ".cl",
 })  # fmt: skip
 _INCLUDING = frozenset({".cu", ".hip", ".cc", ".cpp", ".cxx", ".c"})
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]+)"[^\n]*$', re.MULTILINE)
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">][^\n]*$', re.MULTILINE)
+_FOLDERS = (".", "include", "../include", "../common", "../../include")
+"""Where a project keeps its headers, from the file that includes one."""
 
 
 def with_includes(path: Path, text: str) -> str:
@@ -50,8 +52,8 @@ class _Expansion:
         return _INCLUDE.sub(lambda match: self._included(path.parent, match), text)
 
     def _included(self, folder: Path, match: re.Match[str]) -> str:
-        path = folder / match[1]
-        if path.suffix not in SUFFIXES or Path(match[1]).is_absolute():
+        path = _header(folder, match[1])
+        if path is None:
             return match[0]
         if path.resolve() in self._done:
             return ""
@@ -61,6 +63,13 @@ class _Expansion:
         if text is None or len(text) > self._left:
             return match[0]
         return self.of(path, text.rstrip("\n"))
+
+
+def _header(folder: Path, name: str) -> Path | None:
+    """The project's own file of that name; None where there is none."""
+    if Path(name).suffix not in SUFFIXES or Path(name).is_absolute():
+        return None
+    return next((p for f in _FOLDERS if (p := folder / f / name).is_file()), None)
 
 
 def _read(path: Path) -> str | None:

@@ -38,3 +38,13 @@ def test_the_file_that_includes_a_kernel_gives_its_macros(tmp_path: Path) -> Non
     text = with_includes(path, KERNEL)
     assert text.index("#define N 3") < text.index("typedef float real;") < text.index("__global__")
     assert "k<<<1, 1>>>(0)" in text
+
+
+def test_headers_are_looked_for_where_projects_keep_them(tmp_path: Path) -> None:
+    """A header in the project's include folder is put in; the standard library's are not."""
+    (tmp_path / "include").mkdir()
+    (tmp_path / "src").mkdir()
+    (tmp_path / "include" / "types.h").write_text("typedef float real;\n")
+    text = "#include <types.h>\n#include <cmath>\n"
+    read = with_includes(tmp_path / "src" / "k.hip", text)
+    assert read == "typedef float real;\n#include <cmath>\n"
