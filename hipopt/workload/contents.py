@@ -16,8 +16,10 @@ Contents = dict[str, Content]
 
 def content_options(body: Body, types: Sequence[ArgumentType]) -> tuple[Contents, ...]:
     """Fills of all buffers by name: as their use suggests, then ever more careful ones."""
+    suggested = _contents(body, types, "X", wide=True)
     options = (
-        _contents(body, types, "X", wide=True),
+        suggested,
+        {name: _positive(content) for name, content in suggested.items()},
         _contents(body, types, "K", wide=False),
         {name: _careful(content) for name, content in _contents(body, types, "=8").items()},
     )
@@ -51,6 +53,10 @@ def _wide(kind: ArgumentType) -> Content:
     if kind.dtype[0] == "u":
         return Content("uniform", 0, 32768)
     return Content("uniform", -16384, 16384)
+
+
+def _positive(content: Content) -> Content:
+    return Content("uniform", 0.125, 1.0) if content.fill == "normal" else content
 
 
 def _careful(content: Content) -> Content:

@@ -118,11 +118,12 @@ def _choices(declared: str, body: Body) -> list[str]:
 
 def _types(name: str, body: Body) -> list[str]:
     functors = [
-        p.names[0] for p in body.file.pieces
-        if p.kind == "type" and p.names and re.search(r"operator\s*\(\s*\)", p.text)
+        p.qualified_name for p in body.file.pieces
+        if p.kind == "type" and p.names and "template" not in p.uses
+        and re.search(r"operator\s*\(\s*\)", p.text)
     ]  # fmt: skip
     if _FUNCTOR_NAMES.match(name):
-        return functors or ["std::plus<float>", "std::plus<int>"]
+        return [*functors, "std::plus<float>", "std::plus<int>"]
     if _INTEGER_NAMES.match(name):
         return ["int", "unsigned int", "float"]
     return ["float", "int", "double", "unsigned int", "__half"]
