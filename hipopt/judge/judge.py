@@ -24,7 +24,7 @@ from hipopt.judge.seeds import fresh_seeds
 from hipopt.judge.trial import Trial
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
-from hipopt.workload.propose import NoGuess, propose
+from hipopt.workload.find import Found, find
 
 
 class Judge:
@@ -58,6 +58,14 @@ class Judge:
         except Objection as objection:
             return self._judgement(objection.verdict, objection.reason, **objection.evidence)
 
+    def find(self, reference: Capsule) -> Found:
+        """Workloads for the reference on which verdicts would count, and what was tried.
+
+        Raises:
+            DeviceError: our side failed.
+        """
+        return self._find(reference)[0]
+
     def judge(
         self, prepared: Prepared, candidate: Capsule, seeds: tuple[int, ...] | None = None
     ) -> Judgement:
@@ -78,6 +86,7 @@ class Judge:
             "seeds": seeds,
             "workloads": prepared.workloads,
             "guessed_workloads": prepared.guessed,
+            "workload_reasons": prepared.reasons,
             "workload_notes": prepared.notes,
         }
         try:
@@ -97,27 +106,68 @@ class Judge:
         return self._judgement(verdict, reason, **evidence)
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
-        proposed = workloads or _proposed(reference)
-        builds = self._build(reference, proposed)
-        with self.device.exclusive():
-            looked_at = within(
-                self.options.check_timeout_s,
-                lambda: list(self._qualify(reference, builds, proposed)),
-                "the original",
-            )
+        if not workloads:
+            return self._prepare_found(reference)
+        builds = self._build(reference, workloads)
+        looked_at = self._looked_at(reference, builds, workloads)
         qualified = tuple(found for found in looked_at if isinstance(found, Qualified))
         rest = [found for found in looked_at if isinstance(found, Disqualified)]
         if not qualified:
-            raise _none_counts(rest, given=bool(workloads))
+            raise _none_counts(rest)
+        notes = tuple(found.reason for found in rest)
+        return self._prepared(reference, builds, qualified, guessed=False, notes=notes)
+
+    def _prepare_found(self, reference: Capsule) -> Prepared:
+        found, kept = self._find(reference)
+        if not found.workloads:
+            raise _none_found(reference, found)
+        builds = self._build(reference, found.workloads)
+        qualified = tuple(kept[workload] for workload in found.workloads)
+        return self._prepared(
+            reference, builds, qualified, guessed=True, notes=found.tried, reasons=found.reasons
+        )
+
+    def _find(self, reference: Capsule) -> tuple[Found, dict[Workload, Qualified]]:
+        """The workloads found, and each as it was qualified."""
+        kept: dict[Workload, Qualified] = {}
+        if self.microscope is None or self._trouble is not None:
+            why = self._trouble or "there is no CPU device here"
+            return Found(tried=(f"launches can't be traced: {why}",)), kept
+
+        def objection(workload: Workload) -> str | None:
+            builds = self._build(reference, (workload,))
+            (looked_at,) = self._looked_at(reference, builds, (workload,))
+            if isinstance(looked_at, Disqualified):
+                return looked_at.reason
+            kept[workload] = looked_at
+            return None
+
+        return find(reference, self.microscope, objection), kept
+
+    def _prepared(
+        self, reference: Capsule, builds: Builds, qualified: tuple[Qualified, ...], *,
+        guessed: bool, notes: tuple[str, ...], reasons: tuple[str, ...] = (),
+    ) -> Prepared:  # fmt: skip
         return Prepared(
             reference=reference,
             codes=builds.device,
             plain=builds.plain,
             instrumented=builds.instrumented,
             qualified=qualified,
-            guessed=not workloads,
-            notes=(*(found.reason for found in rest), *self._notes(builds, qualified)),
+            guessed=guessed,
+            reasons=reasons,
+            notes=(*notes, *self._notes(builds, qualified)),
         )
+
+    def _looked_at(
+        self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
+    ) -> list[Qualified | Disqualified]:
+        with self.device.exclusive():
+            return within(
+                self.options.check_timeout_s,
+                lambda: list(self._qualify(reference, builds, workloads)),
+                "the original",
+            )
 
     def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:
         templates = [workload.template for workload in workloads]
@@ -169,18 +219,17 @@ class Judge:
         )
 
 
-def _proposed(reference: Capsule) -> tuple[Workload, ...]:
-    proposed = propose(reference)
-    if isinstance(proposed, NoGuess):
-        raise Objection(
-            Verdict.UNVERIFIABLE,
-            f"no workload is given for '{reference.kernel}' and none can be guessed: "
-            f"{proposed.reason}; give it one ('workloads' in its manifest row)",
-        )
-    return proposed
+def _none_found(reference: Capsule, found: Found) -> Objection:
+    return Objection(
+        Verdict.UNVERIFIABLE,
+        f"no workload is given for '{reference.kernel}' and none was found: "
+        f"{'; '.join(found.tried)}; give it one ('workloads' in its manifest row)",
+        guessed_workloads=True,
+        workload_notes=found.tried,
+    )
 
 
-def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
+def _none_counts(objections: list[Disqualified]) -> Objection:
     """What is said where no workload counts: the original's own fault, if it is one.
 
     Arguments that don't fit its parameters are the workload's fault.
@@ -189,7 +238,7 @@ def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
         f"workload {number}: {found.reason}" for number, found in enumerate(objections)
     )
     faulty = [o for o in objections if o.by_fault]
-    if given and len(faulty) == len(objections):
+    if len(faulty) == len(objections):
         return Objection(Verdict.REFERENCE_ERROR, reasons)
     return Objection(Verdict.UNVERIFIABLE, f"no workload on which a verdict would count: {reasons}")
 

@@ -68,7 +68,8 @@ _HEADERS = (
     "hip/amd_detail/amd_hip_vector_types.h", "hip/device_functions.h", "hip/hip_bf16.h",
     "hip/hip_bfloat16.h", "hip/hip_common.h", "hip/hip_complex.h", "hip/hip_cooperative_groups.h",
     "hip/hip_fp16.h", "hip/hip_math_constants.h", "hip/hip_runtime.h", "hip/hip_runtime_api.h",
-    "hip/hip_vector_types.h", "hip/math_functions.h", "math_constants.h", "vector_types.h",
+    "hip/hip_vector_types.h", "hip/hip_version.h", "hip/math_functions.h", "math_constants.h",
+    "vector_types.h",
 )  # fmt: skip
 """Headers that a kernel may include and that the emulation header, always included, covers."""
 
