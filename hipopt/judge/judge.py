@@ -24,7 +24,9 @@ from hipopt.judge.seeds import fresh_seeds
 from hipopt.judge.trial import Trial
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
+from hipopt.workload.case import Counts
 from hipopt.workload.find import Found, find
+from hipopt.workload.stretch import stretch
 
 
 class Judge:
@@ -115,7 +117,21 @@ class Judge:
         if not qualified:
             raise _none_counts(rest)
         notes = tuple(found.reason for found in rest)
-        return self._prepared(reference, builds, qualified, guessed=False, notes=notes)
+        long, reasons = self._stretched(reference, tuple(q.workload for q in qualified))
+        return self._prepared(
+            reference, builds, (*qualified, *long), guessed=False, notes=notes, reasons=reasons
+        )
+
+    def _stretched(
+        self, reference: Capsule, given: tuple[Workload, ...]
+    ) -> tuple[tuple[Qualified, ...], tuple[str, ...]]:
+        """Long workloads found beside those given, and for every workload where it is from."""
+        kept: dict[Workload, Qualified] = {}
+        if self.microscope is None or self._trouble is not None:
+            return (), ()
+        found = stretch(reference, self.microscope, given, self._counts(reference, kept))
+        reasons = (*("given" for _ in given), *(long.reason for long in found))
+        return tuple(kept[long.workload] for long in found), reasons if found else ()
 
     def _prepare_found(self, reference: Capsule) -> Prepared:
         found, kept = self._find(reference)
@@ -134,6 +150,11 @@ class Judge:
             why = self._trouble or "there is no CPU device here"
             return Found(tried=(f"launches can't be traced: {why}",)), kept
 
+        return find(reference, self.microscope, self._counts(reference, kept)), kept
+
+    def _counts(self, reference: Capsule, kept: dict[Workload, Qualified]) -> Counts:
+        """Says whether a workload counts, and keeps those that do as they were qualified."""
+
         def objection(workload: Workload) -> str | None:
             builds = self._build(reference, (workload,))
             (looked_at,) = self._looked_at(reference, builds, (workload,))
@@ -142,7 +163,7 @@ class Judge:
             kept[workload] = looked_at
             return None
 
-        return find(reference, self.microscope, objection), kept
+        return objection
 
     def _prepared(
         self, reference: Capsule, builds: Builds, qualified: tuple[Qualified, ...], *,

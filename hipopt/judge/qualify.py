@@ -25,6 +25,8 @@ from hipopt.records import FAMILIES, RANDOM_FILLS, Family, Verdict, Workload
 SLOW_US = 500_000.0
 """A workload whose launches take longer is qualified on fewer families, and not curtailed."""
 QUICK_FAMILIES: tuple[Family, ...] = ("ordinary", "whole")
+ONE_FAMILY: tuple[Family, ...] = ("ordinary",)
+"""On a workload that isn't timed: it adds a size to what others show of data and orders."""
 
 
 def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualified | Disqualified:
@@ -56,7 +58,7 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
         scales={family: look.scales() for family, look in looks.items()},
         notes=(*qualified.notes, *notes),
         measured=measured,
-        screened=measured,
+        screened=measured and qualified.workload.timed,
         any_order=any(look.any_order for look in looks.values()),
     )
 
@@ -70,7 +72,8 @@ def _looks(bench: Bench, qualified: Qualified) -> tuple[dict[Family, Look], list
     slow = qualified.launch_us > SLOW_US
     if slow:
         notes.append("fewer families of data, as a launch takes over half a second")
-    for family in QUICK_FAMILIES if slow else FAMILIES:
+    few = QUICK_FAMILIES if slow else FAMILIES
+    for family in few if qualified.workload.timed else ONE_FAMILY:
         look = look_at(bench, qualified, family)
         if isinstance(look, Look):
             looks[family] = look
@@ -155,5 +158,6 @@ def _passing(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> s
 
 def _curtailed(bench: Bench, qualified: Qualified, look: Look) -> Iterator[Null]:
     yield from unfinished(qualified.workload, look.before, look.after)
-    if bench.microscope and look.spread is not None and qualified.launch_us <= SLOW_US:
+    slow = qualified.launch_us > SLOW_US or not qualified.workload.timed
+    if bench.microscope and look.spread is not None and not slow:
         yield from curtailed(bench.microscope, qualified.workload, look.before)
