@@ -42,9 +42,9 @@ MAX_BUFFER_BYTES = 8 << 20
 class StretchOptions(NamedTuple):
     """How long stretching may take, and what may come of it."""
 
-    budget_s: float = 1.0
-    """Wall seconds for one kernel, about."""
-    launch_timeout_s: float = 0.5
+    budget_s: float = 3.0
+    """Wall seconds for one kernel, compiling apart; about a third of it on a machine at rest."""
+    launch_timeout_s: float = 1.0
     """Longest launch under the microscope."""
     compile_timeout_s: float = 60.0
 
@@ -73,7 +73,6 @@ def stretch(
     if not workloads or not all(w.timed for w in workloads):
         return ()
     options = options or StretchOptions()
-    deadline = time.monotonic() + options.budget_s
     template = workloads[0].template
     alike = [w for w in workloads if w.template == template]
     body = Body(capsule)
@@ -81,6 +80,7 @@ def stretch(
     code = microscope.compile_instrumented(capsule, template, options.compile_timeout_s)
     if types is None or isinstance(code, CompileFailure):
         return ()
+    deadline = time.monotonic() + options.budget_s
     found: list[Stretched] = []
     with Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
         for name, launches in _proposals(body.usage, alike):
@@ -116,13 +116,16 @@ def _reason(long: str) -> str:
 def _proposals(usage: Usage, alike: Sequence[Workload]) -> Iterator[tuple[str, list[Workload]]]:
     """For each scalar that is long in no workload yet: launches that make it so, likeliest first.
 
+    All blocks that it takes, else one of them, for a loop that every thread runs through.
     Scalars that an index is compared with come first.
     """
     extents = _extents(usage, alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
-            launches = [_launch(name, long, extents, usage, alike) for long in LONG]
-            yield f"'{name}'", [launch for launch in launches if _is_cheap(launch)]
+            long, even = (_launch(name, size, extents, usage, alike) for size in LONG)
+            one_block = msgspec.structs.replace(long, grid=(1, 1, 1))
+            launches = (long, *([one_block] if name in usage.trips else []), even)
+            yield f"'{name}'", [x for x in dict.fromkeys(launches) if _is_cheap(x)]
     for axis in range(3):
         many = _many_blocks(axis, extents, usage, alike)
         if many is not None:
