@@ -2,7 +2,7 @@
 
 Takes a manifest, or folders of HIP sources; workloads that rows carry are ignored. Prints a line
 for each kernel with how it ended, and the totals: kernels whose parameters are not all scalars and
-pointers to arithmetic types are left out, and said to be.
+pointers to arithmetic types, with a pointer among them, are left out, and said to be.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from hipopt.manifest import Manifest
 from hipopt.records import KernelTask
 from hipopt.source.slice import slice_kernel
 from hipopt.workload.find import Found
+
+_OTHER_PARAMETERS = ("parameter ", "it has no pointer")
 
 
 class Looked(NamedTuple):
@@ -83,7 +85,7 @@ def look(task: KernelTask, cache_dir: Path) -> Looked:
 def kind_of(found: Found) -> str:
     if found.workloads:
         return "found"
-    if found.tried and all(t.startswith("parameter ") for t in found.tried):
+    if found.tried and all(t.startswith(_OTHER_PARAMETERS) for t in found.tried):
         return "left out"
     if found.tried and all("does not compile" in t for t in found.tried):
         return "uncompiled"

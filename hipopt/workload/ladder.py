@@ -8,12 +8,14 @@ import numpy as np
 
 from hipopt.workload.case import Case
 from hipopt.workload.plan import MAX_LDS_BYTES, Content, Plan
-from hipopt.workload.sizes import Size, aligned_size, large_size
+from hipopt.workload.sizes import Size, aligned_size, bytes_of, large_size
 from hipopt.workload.trace import Sight
 from hipopt.workload.tries import Start
 
 FINITE_SHARE = 0.9
 """Of the outputs, at least: a comparison of infinities says little."""
+LARGE_BYTES = 4 << 20
+"""Of all buffers of the large launch: filling and comparing them would take longer than it."""
 _LDS_STEP_BYTES = 8
 _LEAST_SCALE = 1.5
 
@@ -38,6 +40,8 @@ def _also(case: Case, start: Start, size: Size) -> Iterator[Start] | list[Start]
     if case.diary.is_over:
         return []
     more = _with_lds(case, start, size)
+    if more is not None and size.name == "large" and bytes_of(more.sight.workload) > LARGE_BYTES:
+        return []
     if more is None or (more.sight.race is not None and start.sight.race is None):
         return []
     return [more] if case.does_count(more.sight.workload) else []

@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from hipopt.records import Workload
+from hipopt.workload.fill import numpy_dtype
+
 Dim3 = tuple[int, int, int]
 SizeName: TypeAlias = Literal["odd", "aligned", "large"]
 
@@ -112,3 +115,8 @@ def value_of(role: str, size: Size, extents: Dim3, grid: Dim3, block: Dim3) -> i
         "pair": x | y << 32,
     }  # fmt: skip
     return named[role]
+
+
+def bytes_of(workload: Workload) -> int:
+    """Of all its buffers together."""
+    return sum(b.length * numpy_dtype(b.buffer).itemsize for b in workload.buffers)

@@ -19,8 +19,8 @@ from hipopt.records import Buffer, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.source.usage import Body, Usage
 from hipopt.workload.case import Counts
-from hipopt.workload.fill import numpy_dtype
 from hipopt.workload.resize import grid_rule, resized, values_of
+from hipopt.workload.sizes import bytes_of
 from hipopt.workload.templates import template_values
 from hipopt.workload.trace import Build, Sight, Tracer
 from hipopt.workload.types import ArgumentType, Types
@@ -103,7 +103,8 @@ def _types(body: Body, template: tuple[str, ...]) -> list[ArgumentType] | None:
 
 
 def _is_well(sight: Sight) -> bool:
-    return sight.trouble is None and sight.race is None
+    fits = bytes_of(sight.workload) <= MAX_BUFFER_BYTES
+    return sight.trouble is None and sight.race is None and fits
 
 
 def _reason(long: str) -> str:
@@ -197,15 +198,11 @@ def _blocks(block: Dim3, usage: Usage) -> Iterator[Dim3]:
 
 
 def _is_cheap(launch: Workload) -> bool:
-    return _threads(launch) <= MAX_THREADS and _bytes(launch) <= MAX_BUFFER_BYTES
+    return _threads(launch) <= MAX_THREADS and bytes_of(launch) <= MAX_BUFFER_BYTES
 
 
 def _threads(launch: Workload) -> int:
     return math.prod(launch.grid) * math.prod(launch.block)
-
-
-def _bytes(workload: Workload) -> int:
-    return sum(b.length * numpy_dtype(b.buffer).itemsize for b in workload.buffers)
 
 
 def _build(launch: Workload) -> Build:

@@ -25,7 +25,7 @@ from hipopt.workload.types import ArgumentType
 ROOM_BYTES = 64 << 20
 """How far beyond a buffer's ends a kernel may reach while its length is being found out."""
 
-MAX_BUFFER_BYTES = 64 << 20
+MAX_BUFFER_BYTES = 16 << 20
 _ROUNDS = 6
 _SEEDS = (0x5EED1, 0x5EED2)
 

@@ -14,7 +14,6 @@ from hipopt.source.slice import slice_kernel
 from hipopt.workload.find import Found
 from tests.unit.workload.shapes import HOPELESS, KERNELS
 
-
 Find = Callable[[str], Found]
 
 
@@ -34,7 +33,7 @@ def value(workload: Workload, name: str) -> float:
 
 @pytest.mark.parametrize("shape", KERNELS)
 def test_workloads_are_found_for_kernels_of_each_shape(find: Find, shape: str) -> None:
-    """Several sizes on which a verdict would count, with reasons; of the timed the largest is last."""
+    """Several sizes on which a verdict would count, with reasons; the largest timed one is last."""
     found = find(KERNELS[shape])
     assert len(found.workloads) >= 2, found.tried
     assert len(found.reasons) == len(found.workloads)
