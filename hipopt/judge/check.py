@@ -48,11 +48,10 @@ class Check:
         Content is fresh at other and at the same addresses; in the end the same lies at another
         address, and is launched once more there. Last, a few results stand in the outputs already.
         """
-        workload = qualified.workload
-        code = codes[workload.template]
+        code = codes[qualified.workload.template]
         with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
             for index, seed in enumerate(self._seeds):
-                before = qualified.contents(seed)
+                before, workload = qualified.contents(seed), qualified.launch(seed)
                 expected = self._expected.expected(number, seed)
                 left = unless_fault(runner.run(workload, before, keep_addresses=index % 2 == 1))
                 agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))

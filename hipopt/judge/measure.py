@@ -88,7 +88,7 @@ class _Bench(Record, frozen=True, kw_only=True):
     def round(self, seed: int) -> tuple[Block, ...]:
         """One round in fresh sessions, on data of its own seed, its results checked."""
         qualified = self.prepared.qualified[self.number]
-        workload, timeout_s = qualified.workload, self.options.launch_timeout_s
+        workload, timeout_s = qualified.launch(seed), self.options.launch_timeout_s
         before = qualified.contents(seed)
         with (
             fresh_copies((self.reference, self.twin, self.candidate)) as codes,
