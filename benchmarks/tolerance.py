@@ -60,7 +60,7 @@ def show(
 
     code = prepared.codes[qualified.workload.template]
     with Runner(device.open, code, 10.0) as runner:
-        by_inputs = verdict(runner.run(qualified.workload, narrowed(before)))
+        by_inputs = verdict(runner.run(qualified.launch(seed), narrowed(before)))
     written = are_written(before, after)
     by_results = verdict(
         [n if w else a for n, a, w in zip(narrowed(after), after, written, strict=True)]

@@ -68,8 +68,10 @@ _Looks = tuple[dict[Family, Look], dict[Family, Freedom], list[str]]
 
 
 def _looks(bench: Bench, qualified: Qualified) -> _Looks | str:
-    """The families that count, what varies in them, and notes on the others; why not even ordinary
-    data do."""
+    """The families that count, what varies in them, and notes on the others.
+
+    Why, where not even ordinary data count.
+    """
     if not any(buffer.fill in RANDOM_FILLS for buffer in qualified.workload.buffers):
         return "no data are drawn, so that no output can be seen to depend on the inputs"
     looks: dict[Family, Look] = {}

@@ -88,7 +88,9 @@ def draw(length: int, span: Range, rng: _Rng, family: Family) -> NDArray[Any]:
         "extreme": _extreme,
     }
     values = drawers[family](length, span, rng)
-    return values if span.of_indices else _with_ends(values, span.low, span.top, family)
+    if span.of_indices or family == "whole":
+        return values
+    return _with_ends(values, span.low, span.top, family)
 
 
 def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
@@ -134,14 +136,16 @@ def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Famil
             values = _sprinkled(values, np.array([0, 1, -1, top, -top]), rng)
     if dtype.kind == "u":
         values = np.abs(values)
-    end = _FAR_WHOLE if family == "whole" else 2 ** int(WIDE_INTEGER_BITS[dtype.itemsize])
+    end = _FAR_WHOLE if family == "whole" else int(2 ** WIDE_INTEGER_BITS[dtype.itemsize])
     least = 0 if dtype.kind == "u" else -end
     return _with_ends(values.astype(dtype), least, end, family)
 
 
 def _with_ends(values: NDArray[Any], least: float, greatest: float, family: Family) -> NDArray[Any]:
-    """The values; wide ones start with the least and end with the greatest, whole ones the other
-    way round, so that a kernel which stops short of either end loses a maximum or a minimum."""
+    """The values with both ends first and last: the greatest last if wide, the least if whole.
+
+    A kernel that stops short of either end loses a maximum or a minimum.
+    """
     if values.size > 1 and family in {"wide", "whole"}:
         ends = (least, greatest) if family == "wide" else (greatest, least)
         values[[0, -1]] = np.array(ends).astype(values.dtype)
@@ -187,7 +191,10 @@ def _whole(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
         step /= _STEPS
     first = np.ceil(max(span.low, min(-_WHOLE_MAX * step, span.high - _STEPS * step)) / step)
     last = min(first + 2 * _WHOLE_MAX, np.ceil(span.high / step) - 1)
-    drawn = rng.integers(int(first), int(max(first, last)) + 1, length)
+    last = max(first, last)
+    inner = int(last - first > _FEWEST_WHOLE)
+    drawn = rng.integers(int(first) + inner, int(last) - inner + 1, length)
+    drawn = _with_ends(drawn, first, last, "whole")
     return span.hold(drawn if span.is_integer else drawn * step)
 
 

@@ -50,7 +50,7 @@ class Factors(Record, frozen=True, kw_only=True):
         powers = [p for p in _AROUND if self.low <= p <= self.high]
         if family == "whole" and powers:
             factor = float(rng.choice(powers))
-        return -factor if self.signed and rng.random() < 0.5 else factor  # noqa: PLR2004 (a coin)
+        return -factor if self.signed and rng.random() < 0.5 else factor
 
 
 class Freedom(Record, frozen=True, kw_only=True):
