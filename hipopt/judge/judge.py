@@ -10,6 +10,7 @@ Scope: what the workloads exercise, within the tolerance of each type.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +18,12 @@ from hipopt.device.interface import CompileFailure, Device, Microscope
 from hipopt.judge.bench import open_bench
 from hipopt.judge.build import Builds, build, first_error
 from hipopt.judge.objection import Objection, within
-from hipopt.judge.options import JudgeOptions, Prepared
+from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualified import Disqualified, Qualified
 from hipopt.judge.qualify import qualify
 from hipopt.judge.seeds import fresh_seeds
 from hipopt.judge.trial import Trial
+from hipopt.judge.twin import build_twins
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.workload.propose import NoGuess, propose
@@ -98,7 +100,7 @@ class Judge:
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
         proposed = workloads or _proposed(reference)
-        builds = self._build(reference, proposed)
+        builds, twins = self._build(reference, proposed)
         with self.device.exclusive():
             looked_at = within(
                 self.options.check_timeout_s,
@@ -114,21 +116,26 @@ class Judge:
             codes=builds.device,
             plain=builds.plain,
             instrumented=builds.instrumented,
+            twins=twins,
             qualified=qualified,
             guessed=not workloads,
             notes=(*(found.reason for found in rest), *self._notes(builds, qualified)),
         )
 
-    def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:
+    def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> tuple[Builds, Codes]:
+        """The reference, and its second builds beside it."""
         templates = [workload.template for workload in workloads]
-        builds = build(
-            reference, templates, self.device, self.microscope, self.options.compile_timeout_s,
-            instrument=self._trouble is None,
-        )  # fmt: skip
+        timeout_s = self.options.compile_timeout_s
+        with ThreadPoolExecutor(1) as beside:
+            twins = beside.submit(build_twins, self.device, reference, templates, timeout_s)
+            builds = build(
+                reference, templates, self.device, self.microscope, timeout_s,
+                instrument=self._trouble is None,
+            )  # fmt: skip
         if isinstance(builds, CompileFailure):
             reason = f"the original does not compile: {first_error(builds.output)}"
             raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=builds.output)
-        return builds
+        return builds, twins.result()
 
     @cached_property
     def _trouble(self) -> str | None:

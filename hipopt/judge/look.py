@@ -17,7 +17,7 @@ from hipopt.judge.nulls import idle
 from hipopt.judge.outputs import are_written, bits
 from hipopt.judge.qualified import Qualified
 from hipopt.judge.spread import ORDERS, spread_of
-from hipopt.judge.tolerance import Spread, is_lost, root_mean_square
+from hipopt.judge.tolerance import Spread, is_lost, magnitude, root_mean_square
 from hipopt.records import Family, Record, Workload
 
 SEEDS = (2, 5)
@@ -49,9 +49,9 @@ class Look(Record, frozen=True, kw_only=True):
         return self.spread
 
     def scales(self) -> tuple[float, ...]:
-        """For each buffer the root mean square of what was written."""
+        """For each buffer the magnitude of what was written."""
         return tuple(
-            root_mean_square(left[bits(was) != bits(left)].astype(np.float64))
+            magnitude(left[bits(was) != bits(left)].astype(np.float64))
             for was, left in zip(self.before, self.after, strict=True)
         )
 

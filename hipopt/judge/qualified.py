@@ -24,7 +24,7 @@ class Qualified(Record, frozen=True, kw_only=True):
     freedoms: dict[Family, Freedom] = msgspec.field(default_factory=dict)
     """By family, what varies beyond what the workload declares."""
     scales: dict[Family, tuple[float, ...]] = msgspec.field(default_factory=dict)
-    """By family, for each buffer: the root mean square of what the reference leaves there, 0 where
+    """By family, for each buffer: the magnitude of what the reference leaves there, 0 where
     it writes nothing."""
     measured: bool = False
     """Whether a microscope can tell how far the reference's rounding carries."""
@@ -50,7 +50,7 @@ class Qualified(Record, frozen=True, kw_only=True):
         return family if family in self.families else "ordinary"
 
     def scale(self, seed: int, index: int) -> float:
-        """The root mean square that buffer `index` usually has; 0: not known."""
+        """The magnitude that buffer `index` usually has; 0: not known."""
         scales = self.scales.get(self.family(seed))
         return scales[index] if scales else 0.0
 

@@ -18,6 +18,8 @@ from hipopt.records import Verdict
 
 KEPT_BYTES = 1 << 30
 """Results kept for another look; beyond that the reference runs again."""
+KEPT_SPREADS = 16
+"""Likewise; the oldest goes."""
 
 
 class References:
@@ -83,6 +85,8 @@ class References:
                     in_any_order=qualified.any_order,
                 )  # fmt: skip
                 found = None if isinstance(moved, Fault) else moved
+            while len(self._spread) >= KEPT_SPREADS:
+                del self._spread[next(iter(self._spread))]
             self._spread[key] = found
         return self._spread[key]
 
