@@ -67,20 +67,20 @@ def show(
     )
     known = spreads()
     assert known is not None
-    for buffer, was, left, spread in zip(
-        qualified.workload.buffers, before, after, known, strict=True
-    ):
+    rows = zip(qualified.workload.buffers, before, after, known, strict=True)
+    for index, (buffer, was, left, spread) in enumerate(rows):
         changed = bits(was) != bits(left)
         if left.dtype.kind in "iub" or not changed.any():
             continue
         results = left[changed].astype(np.float64)
-        scale = root_mean_square(results) or 1.0
+        scale = qualified.scale(seed, index)
+        unit = root_mean_square(results) or 1.0
         columns = (
             spread.rounding[changed],
             from_spread(buffer.buffer, results, spread.of(changed), scale),
             widest(buffer.buffer, results, scale),
         )
-        figures = " ".join(f"{np.median(column) / scale:9.1e}" for column in columns)
+        figures = " ".join(f"{np.median(column) / unit:9.1e}" for column in columns)
         print(
             f"{name:18} {qualified.family(seed):9} {figures}            {by_results:7} {by_inputs}"
         )

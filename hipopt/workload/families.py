@@ -40,6 +40,8 @@ _STEPS = 8
 _FAR_BINADES = {"float16": 0, "bfloat16": 4, "float32": 4}
 """How far above all others in a wide `normal` fill the ends lie, in binades."""
 _FAR_BINADES_DOUBLE = 4
+_MANY = 32
+"""Values of which two may be far from the others."""
 _FAR_WHOLE = 64
 """Ends of a whole `normal` fill; small enough for sums that are exact."""
 _DENSITY = {"ordinary": 0.5, "wide": 0.9, "whole": 0.1, "extreme": 0.5}
@@ -144,9 +146,10 @@ def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Famil
 def _with_ends(values: NDArray[Any], least: float, greatest: float, family: Family) -> NDArray[Any]:
     """The values with both ends first and last: the greatest last if wide, the least if whole.
 
-    A kernel that stops short of either end loses a maximum or a minimum.
+    A kernel that stops short of either end loses a maximum or a minimum. Few values, such as a
+    polynomial's coefficients, stay as they are: the ends would outweigh all others.
     """
-    if values.size > 1 and family in {"wide", "whole"}:
+    if values.size >= _MANY and family in {"wide", "whole"}:
         ends = (least, greatest) if family == "wide" else (greatest, least)
         values[[0, -1]] = np.array(ends).astype(values.dtype)
     return values
