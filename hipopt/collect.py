@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 
 from hipopt.broker import masked
 from hipopt.errors import LogError
+from hipopt.foundfile import found_line, found_path
 from hipopt.lease import renew, renew_interval_s
 from hipopt.messages import MessageError, RowLine, Trouble, decode_result, result_queue
 from hipopt.records import KernelId, Record
@@ -160,6 +161,7 @@ class Collector:
         before = self._log.duplicates
         written = self._log.append((row.id, row.line) for row in rows)
         self._set_aside(rejected)
+        self._show_found(rows, written)
         for message in messages:
             message.ack()
         self._count(written=len(written), duplicates=self._log.duplicates - before)
@@ -187,6 +189,19 @@ class Collector:
             append_durably(self._aside, bodies)
         except OSError as error:
             raise LogError(f"{self._aside}: can't be written: {error.strerror}") from None
+
+    def _show_found(self, rows: list[RowLine], written: list[KernelId]) -> None:
+        """The workloads that were found for these kernels stand beside the log."""
+        fresh = set(written)
+        lines = [found_line(row.line) for row in rows if row.id in fresh]
+        found = [line for line in lines if line is not None]
+        if not found:
+            return
+        path = found_path(self._log.path)
+        try:
+            append_durably(path, found)
+        except OSError as error:
+            logger.warning("%s: can't be written: %s", path, error.strerror)
 
     def _count(self, **more: int) -> None:
         counts = {name: getattr(self.totals, name) + n for name, n in more.items()}

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from hipopt.errors import SourceError, UsageError, WorkloadError
+from hipopt.includes import with_includes
 from hipopt.judge.judge import Judge
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.slice import slice_kernel
@@ -29,7 +30,8 @@ def evaluate(
         DeviceError: our side failed.
     """
     try:
-        reference = slice_kernel(read_source(reference_path), kernel)
+        text = with_includes(reference_path, read_source(reference_path))
+        reference = slice_kernel(text, kernel)
     except SourceError as error:
         raise UsageError(f"{reference_path}: {error}") from None
     workloads = read_workloads(workload_path) if workload_path else ()

@@ -22,6 +22,7 @@ import ijson
 import msgspec
 
 from hipopt.errors import ManifestError, WorkloadError
+from hipopt.includes import with_includes
 from hipopt.records import KernelId, KernelTask, Workload
 
 MAX_SOURCE_BYTES = 4 * 1024 * 1024
@@ -120,7 +121,7 @@ def read_source(folder: Path, hip_file: str | None) -> str | None:
     try:
         if not path.is_file() or path.stat().st_size > MAX_SOURCE_BYTES:
             return None
-        return path.read_text(encoding="utf-8", errors="replace")
+        return with_includes(path, path.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return None
 

@@ -329,7 +329,9 @@ class Judgement(Record, frozen=True, kw_only=True):
     lockstep: str | None = None
     """Where the candidate counts on the lanes of a wave running in step; None: not seen."""
     guessed_workloads: bool = False
-    """True: the workloads were guessed from the kernel's signature."""
+    """True: the workloads were found by hipopt, none were given."""
+    workload_reasons: tuple[str, ...] = ()
+    """For each workload that was found, why it looks as it does; empty where they were given."""
     workload_notes: tuple[str, ...] = ()
     """Why other workloads that were given or guessed did not count."""
     device: str = ""

@@ -20,6 +20,7 @@ COMMANDS = {
     "collect": "Write results to the log; exactly one of these.",
     "status": "How far a run is.",
     "evaluate": "Judge one candidate, with no broker.",
+    "workloads": "Find workloads for kernels that came with none.",
     "extract": "Make a manifest from HIP sources.",
     "doctor": "What works on this machine, what doesn't, and what mends it.",
     "flower": "Show the cluster in a browser.",

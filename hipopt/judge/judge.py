@@ -9,8 +9,9 @@ Scope: what the workloads exercise, within the tolerance of each type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +27,7 @@ from hipopt.judge.trial import Trial
 from hipopt.judge.twin import build_twins
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
-from hipopt.workload.propose import NoGuess, propose
+from hipopt.workload.find import Found, find
 
 
 class Judge:
@@ -60,6 +61,14 @@ class Judge:
         except Objection as objection:
             return self._judgement(objection.verdict, objection.reason, **objection.evidence)
 
+    def find(self, reference: Capsule) -> Found:
+        """Workloads for the reference on which verdicts would count, and what was tried.
+
+        Raises:
+            DeviceError: our side failed.
+        """
+        return self._find(reference)[0]
+
     def judge(
         self, prepared: Prepared, candidate: Capsule, seeds: tuple[int, ...] | None = None
     ) -> Judgement:
@@ -80,6 +89,7 @@ class Judge:
             "seeds": seeds,
             "workloads": prepared.workloads,
             "guessed_workloads": prepared.guessed,
+            "workload_reasons": prepared.reasons,
             "workload_notes": prepared.notes,
         }
         try:
@@ -99,18 +109,56 @@ class Judge:
         return self._judgement(verdict, reason, **evidence)
 
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
-        proposed = workloads or _proposed(reference)
-        builds, twins = self._build(reference, proposed)
-        with self.device.exclusive():
-            looked_at = within(
-                self.options.check_timeout_s,
-                lambda: list(self._qualify(reference, builds, proposed)),
-                "the original",
-            )
+        if not workloads:
+            return self._prepare_found(reference)
+        with self._building_twins(reference, workloads) as twins:
+            builds = self._build(reference, workloads)
+        looked_at = self._looked_at(reference, builds, workloads)
         qualified = tuple(found for found in looked_at if isinstance(found, Qualified))
         rest = [found for found in looked_at if isinstance(found, Disqualified)]
         if not qualified:
-            raise _none_counts(rest, given=bool(workloads))
+            raise _none_counts(rest)
+        notes = tuple(found.reason for found in rest)
+        return self._prepared(reference, builds, twins(), qualified, guessed=False, notes=notes)
+
+    def _prepare_found(self, reference: Capsule) -> Prepared:
+        found, kept = self._find(reference)
+        if not found.workloads:
+            raise _none_found(reference, found)
+        with self._building_twins(reference, found.workloads) as twins:
+            builds = self._build(reference, found.workloads)
+        qualified = tuple(kept[workload] for workload in found.workloads)
+        return self._prepared(
+            reference,
+            builds,
+            twins(),
+            qualified,
+            guessed=True,
+            notes=found.tried,
+            reasons=found.reasons,
+        )
+
+    def _find(self, reference: Capsule) -> tuple[Found, dict[Workload, Qualified]]:
+        """The workloads found, and each as it was qualified."""
+        kept: dict[Workload, Qualified] = {}
+        if self.microscope is None or self._trouble is not None:
+            why = self._trouble or "there is no CPU device here"
+            return Found(tried=(f"launches can't be traced: {why}",)), kept
+
+        def objection(workload: Workload) -> str | None:
+            builds = self._build(reference, (workload,))
+            (looked_at,) = self._looked_at(reference, builds, (workload,))
+            if isinstance(looked_at, Disqualified):
+                return looked_at.reason
+            kept[workload] = looked_at
+            return None
+
+        return find(reference, self.microscope, objection), kept
+
+    def _prepared(
+        self, reference: Capsule, builds: Builds, twins: Codes, qualified: tuple[Qualified, ...], *,
+        guessed: bool, notes: tuple[str, ...], reasons: tuple[str, ...] = (),
+    ) -> Prepared:  # fmt: skip
         return Prepared(
             reference=reference,
             codes=builds.device,
@@ -118,24 +166,42 @@ class Judge:
             instrumented=builds.instrumented,
             twins=twins,
             qualified=qualified,
-            guessed=not workloads,
-            notes=(*(found.reason for found in rest), *self._notes(builds, qualified)),
+            guessed=guessed,
+            reasons=reasons,
+            notes=(*notes, *self._notes(builds, qualified)),
         )
 
-    def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> tuple[Builds, Codes]:
-        """The reference, and its second builds beside it."""
+    def _looked_at(
+        self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
+    ) -> list[Qualified | Disqualified]:
+        with self.device.exclusive():
+            return within(
+                self.options.check_timeout_s,
+                lambda: list(self._qualify(reference, builds, workloads)),
+                "the original",
+            )
+
+    def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:
         templates = [workload.template for workload in workloads]
-        timeout_s = self.options.compile_timeout_s
-        with ThreadPoolExecutor(1) as beside:
-            twins = beside.submit(build_twins, self.device, reference, templates, timeout_s)
-            builds = build(
-                reference, templates, self.device, self.microscope, timeout_s,
-                instrument=self._trouble is None,
-            )  # fmt: skip
+        builds = build(
+            reference, templates, self.device, self.microscope, self.options.compile_timeout_s,
+            instrument=self._trouble is None,
+        )  # fmt: skip
         if isinstance(builds, CompileFailure):
             reason = f"the original does not compile: {first_error(builds.output)}"
             raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=builds.output)
-        return builds, twins.result()
+        return builds
+
+    @contextmanager
+    def _building_twins(
+        self, reference: Capsule, workloads: tuple[Workload, ...]
+    ) -> Iterator[Callable[[], Codes]]:
+        """The reference's second builds are compiled beside what is done meanwhile."""
+        templates = [workload.template for workload in workloads]
+        with ThreadPoolExecutor(1) as beside:
+            yield beside.submit(
+                build_twins, self.device, reference, templates, self.options.compile_timeout_s
+            ).result
 
     @cached_property
     def _trouble(self) -> str | None:
@@ -176,18 +242,17 @@ class Judge:
         )
 
 
-def _proposed(reference: Capsule) -> tuple[Workload, ...]:
-    proposed = propose(reference)
-    if isinstance(proposed, NoGuess):
-        raise Objection(
-            Verdict.UNVERIFIABLE,
-            f"no workload is given for '{reference.kernel}' and none can be guessed: "
-            f"{proposed.reason}; give it one ('workloads' in its manifest row)",
-        )
-    return proposed
+def _none_found(reference: Capsule, found: Found) -> Objection:
+    return Objection(
+        Verdict.UNVERIFIABLE,
+        f"no workload is given for '{reference.kernel}' and none was found: "
+        f"{'; '.join(found.tried)}; give it one ('workloads' in its manifest row)",
+        guessed_workloads=True,
+        workload_notes=found.tried,
+    )
 
 
-def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
+def _none_counts(objections: list[Disqualified]) -> Objection:
     """What is said where no workload counts: the original's own fault, if it is one.
 
     Arguments that don't fit its parameters are the workload's fault.
@@ -196,7 +261,7 @@ def _none_counts(objections: list[Disqualified], *, given: bool) -> Objection:
         f"workload {number}: {found.reason}" for number, found in enumerate(objections)
     )
     faulty = [o for o in objections if o.by_fault]
-    if given and len(faulty) == len(objections):
+    if len(faulty) == len(objections):
         return Objection(Verdict.REFERENCE_ERROR, reasons)
     return Objection(Verdict.UNVERIFIABLE, f"no workload on which a verdict would count: {reasons}")
 

@@ -46,7 +46,9 @@ class Prepared(Record, frozen=True, kw_only=True):
     qualified: tuple[Qualified, ...]
     """The workloads that count; at least one."""
     guessed: bool
-    """True: the workloads were guessed from the signature."""
+    """True: the workloads were found by hipopt, none were given."""
+    reasons: tuple[str, ...] = ()
+    """For each workload that was found, why it looks as it does; empty where they were given."""
     notes: tuple[str, ...] = ()
     """Why other workloads don't count."""
 

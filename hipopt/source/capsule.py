@@ -22,6 +22,21 @@ class KernelParameter(Record, frozen=True, kw_only=True):
     """Of the element (pointer) or value; None where it is a struct, vector or template type."""
 
 
+class Launch(Record, frozen=True, kw_only=True):
+    """One place in a file's host code that launches the kernel; expressions as written there."""
+
+    grid: str
+    block: str
+    lds_bytes: str
+    template: tuple[str, ...]
+    """Empty: left to deduction, or the kernel is no template."""
+    args: tuple[str, ...]
+    definitions: tuple[tuple[str, str], ...] = ()
+    """What the names in those expressions are first given, as far as the file shows."""
+    functions: tuple[tuple[str, tuple[str, ...], str], ...] = ()
+    """Functions in those expressions that are one `return`: name, parameters, what it returns."""
+
+
 class Capsule(Record, frozen=True, kw_only=True):
     """A self-contained kernel."""
 
@@ -34,3 +49,5 @@ class Capsule(Record, frozen=True, kw_only=True):
     """As declared, e.g. `typename T`, `int BLOCK`; empty for a plain kernel."""
     kernel_text: str
     """The kernel's own definition, attributes and template header included."""
+    launches: tuple[Launch, ...] = ()
+    """How the kernel's own file launches it."""

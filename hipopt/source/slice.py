@@ -10,6 +10,7 @@ from hipopt.errors import SourceError
 from hipopt.source.capsule import Capsule
 from hipopt.source.closure import closure
 from hipopt.source.headers import header_of, include_lines
+from hipopt.source.launches import launches
 from hipopt.source.layout import Assumptions, lay_out
 from hipopt.source.merge import body_start, is_body, merge, parameter_keys, read_submission
 from hipopt.source.parameters import parameters, template_parameters
@@ -70,6 +71,7 @@ def build_capsule(pieces: Sequence[Piece], kernel: Piece) -> Capsule:
         parameters=parameters(kernel, kept),
         template_parameters=template_parameters(kernel),
         kernel_text=kernel.text,
+        launches=launches(pieces, kernel.names[0]),
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from hipopt.errors import SourceError
 from hipopt.records import Record, Verdict
 from hipopt.source.capsule import Capsule, KernelParameter
@@ -35,7 +37,7 @@ def splice(reference: Capsule, code: str) -> Capsule | SpliceFailure:
 
     `code` is a whole file, a kernel with or without helpers, or only a kernel's body. What it
     defines replaces what the reference defines under the same name; host code in it is left out.
-    The kernel keeps its name and the types of its arguments.
+    The kernel keeps its name, the types of its arguments, and how its file launches it.
     """
     file = parse(reference.source)
     kernel = find_kernel(file, reference.kernel, reference.kernel_text)
@@ -48,7 +50,7 @@ def splice(reference: Capsule, code: str) -> Capsule | SpliceFailure:
     objection = _foreign_include(submission) or _other_arguments(reference, candidate)
     if objection is not None:
         return SpliceFailure(verdict=Verdict.REJECTED, reason=objection)
-    return candidate
+    return msgspec.structs.replace(candidate, launches=reference.launches)
 
 
 def _foreign_include(submission: Submission) -> str | None:

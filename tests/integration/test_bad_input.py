@@ -32,7 +32,7 @@ CLOSED = "redis://127.0.0.1:1/0"
 """Nothing listens on port 1."""
 KERNEL = (
     "__global__ void k(const float* x, float* y, int n)"
-    " { int i = threadIdx.x; if (i < n) y[i] = x[i]; }"
+    " { int i = threadIdx.x; if (i < n) y[i] = 2.0f * x[i]; }"
 )
 ROW = {"id": 1, "name": "k", "code_body": KERNEL}
 REPLY = b'{"id": 1, "attempt": 1, "reply": "none"}\n'

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.device.interface import CodeObject, Fault, Launched, Schedule
+from hipopt.judge.judge import Judge
 from hipopt.records import Buffer, Scalar, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.source.slice import slice_kernel
 from hipopt.workload.fill import fill_workload
-from hipopt.workload.propose import NoGuess, propose
 from tests.integration.examples import EXAMPLES, ROWS
 
 SCHEDULES = (
@@ -24,12 +24,10 @@ SCHEDULES = (
 )
 
 
-def workload_of(row: dict[str, Any], capsule: Capsule) -> Workload:
+def workload_of(row: dict[str, Any], capsule: Capsule, device: CpuDevice) -> Workload:
     """The smallest workload of a bundled kernel."""
     given = [Workload.from_json(w) for w in row.get("workloads", [])]
-    found = given or propose(capsule)
-    assert not isinstance(found, NoGuess)
-    return found[0]
+    return (given or Judge(device).find(capsule).workloads)[0]
 
 
 def arguments(workload: Workload) -> list[NDArray[Any] | Scalar]:
@@ -44,7 +42,7 @@ def test_bundled_kernels_are_clean(cpu_device: CpuDevice, number: int) -> None:
     row = ROWS[number]
     source = (EXAMPLES / row["hip_file"]).read_text()
     capsule = slice_kernel(source, row["name"], code_body=row["code_body"])
-    workload = workload_of(row, capsule)
+    workload = workload_of(row, capsule, cpu_device)
     plain = cpu_device.compile(capsule, workload.template, 60.0)
     looked_into = cpu_device.compile_instrumented(capsule, workload.template, 60.0)
     assert isinstance(plain, CodeObject)

@@ -38,6 +38,9 @@ COMPILE_FLAGS = (
 """The functions named here are the runtime's, which round to even in every rounding mode."""
 _GCC_FLAGS = ("-fno-extern-tls-init", "-fmax-errors=10")
 _CLANG_FLAGS = ("-ferror-limit=10", "-UNDEBUG")
+_STATIC = "-static"
+_SPOIL = "-ftrivial-auto-var-init=pattern"
+"""From GCC 12 and clang 8 on: a local variable that is read before it is set holds no luck."""
 
 _UNITS = (
     "main", "fault", "sandbox", "scheduler", "fibers", "lds", "order", "rounding", "state",
@@ -65,7 +68,8 @@ _HEADERS = (
     "hip/amd_detail/amd_hip_vector_types.h", "hip/device_functions.h", "hip/hip_bf16.h",
     "hip/hip_bfloat16.h", "hip/hip_common.h", "hip/hip_complex.h", "hip/hip_cooperative_groups.h",
     "hip/hip_fp16.h", "hip/hip_math_constants.h", "hip/hip_runtime.h", "hip/hip_runtime_api.h",
-    "hip/hip_vector_types.h", "hip/math_functions.h", "math_constants.h", "vector_types.h",
+    "hip/hip_vector_types.h", "hip/hip_version.h", "hip/math_functions.h", "math_constants.h",
+    "vector_types.h",
 )  # fmt: skip
 """Headers that a kernel may include and that the emulation header, always included, covers."""
 
@@ -195,7 +199,9 @@ def prepare(
             more = _CLANG_MICROSCOPE_FLAGS if is_clang else _GCC_MICROSCOPE_FLAGS
             flags = (*flags, *_MICROSCOPE_FLAGS, *more)
             runtime_flags = (*runtime_flags, "-DHIPOPT_MICROSCOPE", "-DHIPOPT_RUNTIME")
-        is_static = _links_statically(command, confinement, Path(scratch), cache_dir)
+        accepted = _accepted(command, confinement, Path(scratch), cache_dir)
+        flags = (*flags, *(flag for flag in accepted if flag == _SPOIL))
+    is_static = _STATIC in accepted
     sources = sorted(RUNTIME.iterdir())
     key = _hash([version, repr((command, flags, runtime_flags, is_static, _HEADERS))], sources)
     toolchain = Toolchain(
@@ -205,7 +211,7 @@ def prepare(
         runtime_flags=runtime_flags,
         units=(*(_MICROSCOPE_UNITS if instrumented else ()), *_UNITS),
         link_flags=(
-            ("-static",) if is_static else ("-no-pie",)
+            (_STATIC,) if is_static else ("-no-pie",)
         ) + ("-Wl,-e,hipopt_entry", "-Wl,-z,noexecstack"),
         is_static=is_static,
         directory=cache_dir / f"runtime-{key[:16]}",
@@ -239,16 +245,16 @@ def _build(toolchain: Toolchain, sources: Sequence[Path], cache_dir: Path) -> No
         place.rename(toolchain.directory)
 
 
-def _links_statically(
+def _accepted(
     command: tuple[str, ...], confinement: Confinement, scratch: Path, cache_dir: Path
-) -> bool:
-    """Whether static programs can be linked in the sandbox.
+) -> tuple[str, ...]:
+    """The most of what we would like that this compiler takes and links with, in the sandbox.
 
     Raises:
-        DeviceError: the compiler links nothing there.
+        DeviceError: it links nothing there.
     """
     (scratch / "probe.cpp").write_text(_PROGRAM)
-    for flags in (["-static"], []):
+    for flags in ((_STATIC, _SPOIL), (_STATIC,), (_SPOIL,), ()):
         done = confinement.run(
             [*command, *flags, "probe.cpp", "-o", "probe"],
             scratch=scratch,
@@ -256,7 +262,7 @@ def _links_statically(
             timeout_s=_PREPARE_TIMEOUT_S,
         )
         if done.exit_code == 0:
-            return bool(flags)
+            return flags
     raise DeviceError(
         f"the C++ compiler '{' '.join(command)}' does not work in the sandbox (exit code "
         f"{done.exit_code}); install it below /usr or /opt:\n{done.output[-2000:]}"

@@ -1,0 +1,106 @@
+"""A source file with the files of its own project that it includes, as one text.
+
+A kernel's types and macros often stand in a header beside it, and its launches in the file that
+includes it. Each file is put in once, where it is first included; what can't be read stays an
+`#include`.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+MAX_FILES = 40
+MAX_TOTAL_CHARACTERS = 1 << 20
+MAX_FOLDER_ENTRIES = 200
+"""A folder with more files is a collection, not a project: nobody in it is looked for."""
+
+SUFFIXES = frozenset({
+    ".h", ".hh", ".hpp", ".hxx", ".cuh", ".cu", ".hip", ".c", ".cc", ".cpp", ".cxx", ".inc", ".inl",
+    ".cl",
+})  # fmt: skip
+_INCLUDING = frozenset({".cu", ".hip", ".cc", ".cpp", ".cxx", ".c"})
+_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">][^\n]*$', re.MULTILINE)
+_FOLDERS = (".", "include", "../include", "../common", "../../include")
+"""Where a project keeps its headers, from the file that includes one."""
+
+
+def with_includes(path: Path, text: str) -> str:
+    """`text`, the content of `path`, in its project.
+
+    Where another source of the same folder includes `path`, the result is that source with all
+    that it includes: the kernel is compiled there.
+    """
+    owner = _owner(path)
+    if owner is not None:
+        whole = _Expansion().of(owner, _read(owner) or "")
+        own = _INCLUDE.split(text)[-1].strip()
+        if own and own[-200:] in whole:
+            return whole
+    return _Expansion().of(path, text)
+
+
+class _Expansion:
+    def __init__(self) -> None:
+        self._done: set[Path] = set()
+        self._left = MAX_TOTAL_CHARACTERS
+
+    def of(self, path: Path, text: str) -> str:
+        self._done.add(path.resolve())
+        self._left -= len(text)
+        return _INCLUDE.sub(lambda match: self._included(path.parent, match), text)
+
+    def _included(self, folder: Path, match: re.Match[str]) -> str:
+        path = _header(folder, match[1])
+        if path is None:
+            return match[0]
+        if path.resolve() in self._done:
+            return ""
+        if len(self._done) >= MAX_FILES:
+            return match[0]
+        text = _read(path)
+        if text is None or len(text) > self._left:
+            return match[0]
+        return self.of(path, text.rstrip("\n"))
+
+
+def _header(folder: Path, name: str) -> Path | None:
+    """The project's own file of that name; None where there is none."""
+    if Path(name).suffix not in SUFFIXES or Path(name).is_absolute():
+        return None
+    return next((p for f in _FOLDERS if (p := folder / f / name).is_file()), None)
+
+
+def _read(path: Path) -> str | None:
+    """The file's text with Unix line ends; None where no such regular file can be read."""
+    try:
+        if not path.is_file() or path.stat().st_size > MAX_TOTAL_CHARACTERS:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _owner(path: Path) -> Path | None:
+    """The first source in the same folder that includes `path`; None where none does."""
+    return _owners(path.parent).get(path.name)
+
+
+@lru_cache(maxsize=64)
+def _owners(folder: Path) -> dict[str, Path]:
+    """Included source files of the folder, with the first source that includes each."""
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return {}
+    if len(entries) > MAX_FOLDER_ENTRIES:
+        return {}
+    found: dict[str, Path] = {}
+    for entry in entries:
+        text = _read(entry) if entry.suffix in _INCLUDING else None
+        for name in _INCLUDE.findall(text or ""):
+            included = name.removeprefix("./")
+            if "/" not in included and included != entry.name:
+                found.setdefault(included, entry)
+    return found

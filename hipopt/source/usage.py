@@ -1,0 +1,347 @@
+"""What a kernel does with its indices and its integer scalars, as its text shows.
+
+An estimate, for proposing launches: it follows values through variables without regard to order or
+scope, and through the kernel's own macros and helpers. A launch that it leads to is tried before
+it is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from tree_sitter import Node
+
+from hipopt.source.capsule import Capsule
+from hipopt.source.macros import Macro
+from hipopt.source.parse import SourceFile, macros_of, parse
+from hipopt.source.piece import Piece
+from hipopt.source.tokens import first_branch_text
+from hipopt.source.tree import declarator_name, first, parse_tree, span, walk
+from hipopt.source.unfold import unfold
+
+Atoms = frozenset[str]
+"""Where a value comes from: `tx`, `by`, `dz` (block size), `gx` (grid size), a parameter's name,
+`*p` for what is read through the pointer `p`."""
+
+_BUILTIN = {"threadIdx": "t", "blockIdx": "b", "blockDim": "d", "gridDim": "g"}
+_OLD_BUILTIN = re.compile(r"hip(Thread|Block)(Idx|Dim)_([xyz])|hipGridDim_([xyz])")
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+_THREAD_ATOMS = {"thread_rank": {"tx"}, "thread_index": {"tx"}, "group_index": {"bx"}}
+
+
+@dataclass
+class Usage:
+    """What becomes of the kernel's indices and parameters."""
+
+    indices: set[str] = field(default_factory=set)
+    """`tx`, `by`, ... that the kernel or its helpers read."""
+    bounds: dict[str, set[Atoms]] = field(default_factory=lambda: defaultdict(set))
+    """Scalar: the index atoms of what it is compared with; loops over an index count here."""
+    alone: dict[str, bool] = field(default_factory=dict)
+    """Scalar: whether some comparison has it as the only scalar on its side."""
+    trips: set[str] = field(default_factory=set)
+    """Scalars that bound a loop whose variable starts without an index."""
+    strides: dict[str, set[Atoms]] = field(default_factory=lambda: defaultdict(set))
+    """Scalar: the index atoms of what it multiplies."""
+    divisors: set[str] = field(default_factory=set)
+    shifts: set[str] = field(default_factory=set)
+    """Scalars that a value is shifted by, or that are raised in powers of two."""
+    added: set[str] = field(default_factory=set)
+    """Scalars added to or taken from an index."""
+    subscripts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    """Pointer: pointers whose content indexes it."""
+    trip_pointers: set[str] = field(default_factory=set)
+    """Pointers whose content bounds a loop."""
+    lds_shapes: list[tuple[str, ...]] = field(default_factory=list)
+    """Bounds of static shared arrays, as written."""
+    lds_types: list[str] = field(default_factory=list)
+    """Element types of dynamic LDS."""
+    launch_bounds: str | None = None
+    loops_by_grid: bool = False
+    """Whether a loop steps by the whole grid."""
+    loops_by_block: bool = False
+    """Whether a loop steps by the block."""
+    mod_types: Mapping[str, str] = field(default_factory=dict)
+
+
+class Body:
+    """A capsule, read for its kernel's usage of indices and scalars."""
+
+    def __init__(self, capsule: Capsule) -> None:
+        self.capsule = capsule
+        self.file: SourceFile = parse(capsule.source)
+        self.macros: dict[str, Macro] = macros_of(self.file.pieces)
+
+    @cached_property
+    def kernel(self) -> Piece:
+        """The kernel's piece."""
+        plain = self.capsule.kernel.rpartition("::")[2]
+        own = [p for p in self.file.kernels if p.names and p.names[0] == plain]
+        same = [p for p in own if p.text == self.capsule.kernel_text]
+        return (same or own)[0]
+
+    @cached_property
+    def text(self) -> str:
+        """The kernel's text, macros expanded, one branch of every #if."""
+        return unfold(first_branch_text(self.kernel.text), self.macros)
+
+    @cached_property
+    def helpers(self) -> dict[str, Atoms]:
+        """Device functions and the index atoms that their text reads, theirs by calls included."""
+        texts = {
+            p.names[0]: unfold(first_branch_text(p.text), self.macros)
+            for p in self.file.pieces
+            if p.kind == "function" and p.names and p is not self.kernel
+        }
+        atoms = {name: frozenset(_index_atoms(text)) for name, text in texts.items()}
+        for _ in range(3):
+            for name, text in texts.items():
+                called = set(re.findall(r"\w+", text)) & set(atoms)
+                atoms[name] = atoms[name].union(*(atoms[c] for c in called))
+        return atoms
+
+    @cached_property
+    def usage(self) -> Usage:
+        """What the kernel does with its indices and scalars."""
+        return _Reader(self).read()
+
+
+def _index_atoms(text: str) -> Iterator[str]:
+    for name, axis in re.findall(r"\b(threadIdx|blockIdx|blockDim|gridDim)\s*\.\s*([xyz])", text):
+        yield _BUILTIN[name] + axis
+    for match in _OLD_BUILTIN.finditer(text):
+        yield _old_atom(match)
+    for name, found in _THREAD_ATOMS.items():
+        if re.search(rf"\.\s*{name}\s*\(", text):
+            yield from found
+            if "this_grid" in text or "grid_group" in text:
+                yield "bx"
+
+
+def _old_atom(match: re.Match[str]) -> str:
+    if match[4]:
+        return f"g{match[4]}"
+    return ("d" if match[2] == "Dim" else match[1][0].lower()) + match[3]
+
+
+def is_index(atom: str) -> bool:
+    """Whether the atom is a thread's or a block's index."""
+    return len(atom) == 2 and atom[0] in "tb" and atom[1] in "xyz"
+
+
+class _Reader:
+    def __init__(self, body: Body) -> None:
+        self.body = body
+        self.text = body.text
+        self.root = parse_tree(self.text, body.kernel.qualifiers)
+        self.pointers = {p.name for p in body.capsule.parameters if p.is_pointer}
+        self.scalars = {p.name for p in body.capsule.parameters if not p.is_pointer}
+        self.values: dict[str, set[str]] = defaultdict(set)
+        self.usage = Usage()
+
+    def read(self) -> Usage:
+        usage = self.usage
+        reached = set(_index_atoms(self.text))
+        for name in set(re.findall(r"\w+", self.text)) & set(self.body.helpers):
+            reached |= self.body.helpers[name]
+        usage.indices = reached
+        for _ in range(4):
+            self._spread()
+        for node in walk(self.root):
+            self._note(node)
+        self._shared()
+        return usage
+
+    # -- where values come from ----------------------------------------------------------------
+
+    def _spread(self) -> None:
+        for node in walk(self.root):
+            if node.type == "init_declarator":
+                declarator, value = (node.child_by_field_name(f) for f in ("declarator", "value"))
+                name = declarator_name(declarator) if declarator else None
+                if name is not None and value is not None:
+                    self._flows(span(self.text, name), value)
+            elif node.type == "assignment_expression":
+                left, right = (node.child_by_field_name(f) for f in ("left", "right"))
+                if left is not None and right is not None:
+                    if left.type == "identifier":
+                        self._flows(span(self.text, left), right)
+                    elif left.type in ("field_expression", "subscript_expression"):
+                        inner = first(left, "identifier")
+                        if inner is not None and span(self.text, inner) not in self.pointers:
+                            self._flows(span(self.text, inner), right)
+
+    def _flows(self, name: str, value: Node) -> None:
+        if name not in self.pointers and name not in self.scalars:
+            self.values[name] |= self.atoms(value)
+
+    def atoms(self, node: Node) -> Atoms:
+        """Where the expression's value comes from."""
+        kind = node.type
+        if kind == "identifier":
+            return self._of_name(span(self.text, node))
+        if kind == "field_expression":
+            return self._of_field(node)
+        if kind == "subscript_expression":
+            return self._of_subscript(node)
+        if kind == "pointer_expression":
+            return self._of_pointed(node)
+        if kind == "call_expression":
+            return self._of_call(node)
+        if kind == "conditional_expression":
+            parts = [node.child_by_field_name(f) for f in ("consequence", "alternative")]
+            return frozenset().union(*(self.atoms(p) for p in parts if p is not None))
+        return frozenset().union(*(self.atoms(c) for c in node.named_children))
+
+    def _of_name(self, name: str) -> Atoms:
+        match = _OLD_BUILTIN.fullmatch(name)
+        if match:
+            return frozenset({_old_atom(match)})
+        if name in self.scalars:
+            return frozenset({name})
+        if name in self.pointers:
+            return frozenset({f"&{name}"})
+        return frozenset(self.values.get(name, ()))
+
+    def _of_field(self, node: Node) -> Atoms:
+        whole = re.sub(r"\s", "", span(self.text, node))
+        base, _, member = whole.rpartition(".")
+        if base in _BUILTIN and member in ("x", "y", "z"):
+            return frozenset({_BUILTIN[base] + member})
+        inner = node.child_by_field_name("argument")
+        return self.atoms(inner) if inner is not None else frozenset()
+
+    def _of_subscript(self, node: Node) -> Atoms:
+        inner = node.child_by_field_name("argument")
+        base = self.atoms(inner) if inner is not None else frozenset()
+        pointed = frozenset(f"*{a[1:]}" for a in base if a.startswith("&"))
+        return pointed or base
+
+    def _of_pointed(self, node: Node) -> Atoms:
+        inner = node.child_by_field_name("argument")
+        base = self.atoms(inner) if inner is not None else frozenset()
+        if not span(self.text, node).startswith("*"):
+            return base
+        return frozenset(f"*{a[1:]}" for a in base if a.startswith("&")) or base
+
+    def _of_call(self, node: Node) -> Atoms:
+        called, arguments = (node.child_by_field_name(f) for f in ("function", "arguments"))
+        name = span(self.text, called) if called is not None else ""
+        own = set(self.body.helpers.get(name.split("<")[0].split("::")[-1], ()))
+        own |= set(_index_atoms(f"{name}("))
+        given = self.atoms(arguments) if arguments is not None else frozenset()
+        loaded = {f"*{a[1:]}" for a in given if a.startswith("&")}
+        if "ldg" in name or "load" in name.lower() or "atomic" in name:
+            return frozenset(loaded)
+        return frozenset(own) | given
+
+    # -- what becomes of them ------------------------------------------------------------------
+
+    def _note(self, node: Node) -> None:
+        if node.type == "binary_expression":
+            self._binary(node)
+        elif node.type == "for_statement":
+            self._loop(node)
+        elif node.type == "subscript_expression":
+            self._subscript(node)
+        elif node.type == "assignment_expression":
+            self._compound(node)
+
+    def _binary(self, node: Node) -> None:
+        left, right = (node.child_by_field_name(f) for f in ("left", "right"))
+        operator = node.child_by_field_name("operator")
+        if left is None or right is None or operator is None:
+            return
+        a, b, sign = self.atoms(left), self.atoms(right), span(self.text, operator)
+        if sign in _COMPARISONS:
+            self._compared(a, b)
+            self._compared(b, a)
+        elif sign == "*":
+            for scalar in b & self.scalars:
+                self.usage.strides[scalar].add(_indices(a))
+            for scalar in a & self.scalars:
+                self.usage.strides[scalar].add(_indices(b))
+        elif sign in ("/", "%"):
+            self.usage.divisors |= b & self.scalars
+        elif sign in ("<<", ">>"):
+            self.usage.shifts |= b & self.scalars
+        elif sign in ("+", "-"):
+            for one, other in ((a, b), (b, a)):
+                if len(one) == 1 and _indices(other):
+                    self.usage.added |= one & self.scalars
+
+    def _compound(self, node: Node) -> None:
+        operator, right = (node.child_by_field_name(f) for f in ("operator", "right"))
+        if operator is not None and right is not None:
+            sign, atoms = span(self.text, operator), self.atoms(right)
+            if sign in ("/=", "%="):
+                self.usage.divisors |= atoms & self.scalars
+            elif sign in ("<<=", ">>="):
+                self.usage.shifts |= atoms & self.scalars
+
+    def _compared(self, side: Atoms, other: Atoms) -> None:
+        """Scalars of `side` compared with the value of `other`."""
+        scalars = side & self.scalars
+        if _indices(other) and not (other & self.scalars) - scalars:
+            for scalar in scalars:
+                self.usage.bounds[scalar].add(_indices(other))
+                lone = len(scalars) == 1
+                self.usage.alone[scalar] = self.usage.alone.get(scalar, False) or lone
+
+    def _loop(self, node: Node) -> None:
+        start, test, step = (
+            node.child_by_field_name(f) for f in ("initializer", "condition", "update")
+        )
+        if step is not None:
+            stepped = self.atoms(step)
+            by_grid = any(a[0] == "g" and len(a) == 2 for a in stepped)
+            self.usage.loops_by_grid |= by_grid
+            self.usage.loops_by_block |= not by_grid and any(
+                a[0] == "d" and len(a) == 2 for a in stepped
+            )
+        if test is None:
+            return
+        atoms = self.atoms(test)
+        self.usage.trip_pointers |= {a[1:] for a in atoms if a.startswith("*")}
+        initial = self.atoms(start) if start is not None else frozenset()
+        if not _indices(initial):
+            self.usage.trips |= atoms & self.scalars
+
+    def _subscript(self, node: Node) -> None:
+        inner = node.child_by_field_name("argument")
+        indices = node.child_by_field_name("indices")
+        if inner is None or indices is None:
+            return
+        for base in self.atoms(inner):
+            if base.startswith("&"):
+                loads = {a[1:] for a in self.atoms(indices) if a.startswith("*")}
+                self.usage.subscripts[base[1:]] |= loads
+
+    # -- LDS and attributes --------------------------------------------------------------------
+
+    def _shared(self) -> None:
+        for declared in re.finditer(
+            r"(extern\s+)?__shared__\s+([^;=(){}]*?)((?:\[[^\]]*\]\s*)+);", self.text
+        ):
+            shape = tuple(s.strip() for s in re.findall(r"\[([^\]]*)\]", declared[3]))
+            if declared[1] or shape == ("",):
+                self.usage.lds_types.append(re.sub(r"__align__\([^)]*\)", "", declared[2]))
+            else:
+                self.usage.lds_shapes.append(shape)
+        dynamic = re.search(r"HIP_DYNAMIC_SHARED\s*\(\s*([^,]+),", self.text)
+        if dynamic:
+            self.usage.lds_types.append(dynamic[1])
+        elif not self.usage.lds_types and re.search(
+            r"extern\s+__shared__", self.body.capsule.source
+        ):
+            self.usage.lds_types.append("float")
+        bounds = re.search(r"__launch_bounds__\s*\(([^,()]+(?:\([^()]*\))?)", self.text)
+        self.usage.launch_bounds = bounds[1].strip() if bounds else None
+
+
+def _indices(atoms: Atoms) -> Atoms:
+    return frozenset(a for a in atoms if is_index(a))

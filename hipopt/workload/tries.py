@@ -1,0 +1,172 @@
+"""The search for one launch of a kernel that runs well and counts."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from hipopt.records import Workload
+from hipopt.workload.blocks import block_options
+from hipopt.workload.case import RUN_SEED, Case
+from hipopt.workload.contents import content_options
+from hipopt.workload.fill import fill_workload
+from hipopt.workload.mend import mend
+from hipopt.workload.plan import Plan
+from hipopt.workload.roles import combinations, role_options
+from hipopt.workload.sizes import Dim3, Size, aligned_size, odd_size
+from hipopt.workload.trace import Sight
+
+BUSY_SHARE = 0.5
+"""Share of threads that leave something behind from which on a launch is good enough."""
+_LATER_TRIES = 12
+"""Launches tried after one that counts but leaves most threads idle."""
+_RACING_TRIES = 8
+_WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
+
+
+class Start(NamedTuple):
+    """A launch that runs well and counts."""
+
+    plan: Plan
+    size: Size
+    sight: Sight
+
+    @property
+    def busy_share(self) -> float:
+        """Share of threads that leave something; half where each block leaves something."""
+        share = self.sight.busy / max(1, self.sight.threads)
+        by_block = self.sight.busy >= self.sight.blocks > 1
+        return max(BUSY_SHARE, share) if by_block else share
+
+
+class Tries:
+    """Launches of one kernel, tried from the likeliest on."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+        self._seen: set[Workload] = set()
+        self._racing: list[Start] = []
+        self._refused = 0
+        self._mended: deque[Plan] = deque()
+        self._repairs: set[tuple[Dim3, int | None]] = set()
+
+    def first(self) -> Start | None:
+        """The first launch that keeps threads busy, else the busiest of those found.
+
+        One with a race, if it counts all the same, is taken only where there is no other.
+        """
+        best: Start | None = None
+        later = 0
+        for plan in self._with_mended(self._plans()):
+            if self._is_over(later):
+                break
+            best = max(filter(None, (best, self._smallest(plan))), key=_busy, default=None)
+            later += best is not None
+            if best is not None and best.busy_share >= BUSY_SHARE:
+                break
+        return best or next(
+            (s for s in self._racing[:_RACING_TRIES] if self._case.does_count(s.sight.workload)),
+            None,
+        )
+
+    def _is_over(self, later: int) -> bool:
+        options = self._case.options
+        many = len(self._seen) > options.max_tries or self._refused > options.max_refused
+        return self._case.diary.is_over or many or later > _LATER_TRIES
+
+    def _plans(self) -> Iterator[Plan]:
+        case = self._case
+        blocks = block_options(case.body, case.numbers)
+        contents = content_options(case.body, case.types)
+        grids = ["cover", *(["one"] if "bx" in case.body.usage.indices else [])]
+        if case.body.capsule.launches:
+            grids.insert(0, "host")
+        choices: dict[str, Sequence[str]] = {
+            " block": [str(i) for i in range(len(blocks))],
+            " grid": grids,
+            " contents": [str(i) for i in range(len(contents))],
+            **role_options(case.body, case.types, case.numbers),
+        }
+        for chosen in combinations(choices, _WEIGHTS):
+            yield Plan(
+                template=case.template,
+                block=blocks[int(chosen.pop(" block"))],
+                grid=chosen.pop(" grid"),  # type: ignore[arg-type]  # one of grids
+                contents=contents[int(chosen.pop(" contents"))],
+                roles=chosen,
+            )
+
+    def _with_mended(self, plans: Iterator[Plan]) -> Iterator[Plan]:
+        """The plans, those first that a fault has led to."""
+        for plan in plans:
+            while self._mended:
+                yield self._mended.popleft()
+            yield plan
+        yield from self._mended
+
+    def _smallest(self, plan: Plan) -> Start | None:
+        """The plan at a size that leaves a remainder, else at one that leaves none."""
+        axes = self._case.axes
+        for size in (odd_size(plan.block, axes), aligned_size(plan.block, axes)):
+            start = self._at(plan, size)
+            if start is not None:
+                return start
+        return None
+
+    def _at(self, plan: Plan, size: Size) -> Start | None:
+        first = self._case.build(plan, size)({})
+        if first in self._seen:
+            return None
+        self._seen.add(first)
+        sight = self._case.look(plan, size)
+        if sight.trouble is not None:
+            self._case.diary.note(sight.reason)
+            self._mend(plan, sight)
+            return None
+        start = self._less_idle(Start(plan, size, sight))
+        if start.sight.race is not None:
+            self._case.diary.note(start.sight.race)
+            self._racing.append(start)
+            return None
+        if self._says_something(start) and self._case.does_count(start.sight.workload):
+            return start
+        self._refused += 1
+        return None
+
+    def _says_something(self, start: Start) -> bool:
+        """Whether what the launch leaves differs from place to place."""
+        launch = start.sight.workload
+        ran = self._case.run(launch)
+        filled = fill_workload(launch, RUN_SEED)
+        changed = [
+            after[before.view(f"u{before.itemsize}") != after.view(f"u{after.itemsize}")]
+            for before, after in zip(filled, ran[1] if ran else filled, strict=True)
+        ]
+        several = [values for values in changed if values.size > 1]
+        if several and all((values == values[0]).all() for values in several):
+            self._case.diary.note("all that it writes is one and the same number")
+            return False
+        return True
+
+    def _mend(self, plan: Plan, sight: Sight) -> None:
+        """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
+        mended = mend(plan, sight.reason)
+        if mended is not None and (mended.block, mended.lds_bytes) not in self._repairs:
+            self._repairs.add((mended.block, mended.lds_bytes))
+            self._mended.append(mended)
+
+    def _less_idle(self, start: Start) -> Start:
+        """With fewer blocks, where that loses nothing of what is reached."""
+        sight = start.sight
+        blocks = sight.workload.grid[0]
+        if sight.busy * 2 >= sight.threads or blocks < 2 or not sight.busy:
+            return start
+        fewer = start.plan._replace(share=max(sight.busy / sight.threads, 1 / blocks))
+        again = self._case.look(fewer, start.size)
+        same = again.reaches == sight.reaches and again.busy == sight.busy
+        return Start(fewer, start.size, again) if again.trouble is None and same else start
+
+
+def _busy(start: Start) -> float:
+    return start.busy_share

@@ -1,0 +1,63 @@
+"""What a kernel's text shows of its indices and scalars."""
+
+from __future__ import annotations
+
+from hipopt.source.slice import slice_kernel
+from hipopt.source.usage import Body, Usage
+
+
+def usage(source: str) -> Usage:
+    return Body(slice_kernel(source, "k")).usage
+
+
+def test_bounds_follow_indices_through_variables_and_macros() -> None:
+    """A comparison is known by the index that the compared value comes from."""
+    found = usage("""
+#define ROW (blockIdx.y * blockDim.y + threadIdx.y)
+__global__ void k(float* c, int m, int n, int depth) {
+  int row = ROW;
+  const int col = blockIdx.x * blockDim.x + threadIdx.x;
+  if (row >= m || col >= n) return;
+  for (int i = 0; i < depth; ++i) c[row * n + col] += i;
+}""")
+    assert found.bounds["m"] == {frozenset({"by", "ty"})}
+    assert found.bounds["n"] == {frozenset({"bx", "tx"})}
+    assert found.trips == {"depth"}
+    assert frozenset({"by", "ty"}) in found.strides["n"]
+
+
+def test_helpers_pass_indices_on() -> None:
+    """An index that a device function computes counts as the kernel's own."""
+    found = usage("""
+__device__ int where() { return blockIdx.x * blockDim.x + threadIdx.x; }
+__global__ void k(float* x, int n) { int i = where(); if (i < n) x[i] = 1; }""")
+    assert found.bounds["n"] == {frozenset({"bx", "tx"})}
+    assert {"bx", "tx"} <= found.indices
+
+
+def test_pointers_that_index_others_are_known() -> None:
+    """What is read through one pointer and subscripts another, or bounds a loop, is told."""
+    found = usage("""
+__global__ void k(const int* ptr, const int* col, const float* x, float* y) {
+  int r = blockIdx.x * blockDim.x + threadIdx.x;
+  float sum = 0;
+  for (int j = ptr[r]; j < ptr[r + 1]; ++j) sum += x[col[j]];
+  y[r] = sum;
+}""")
+    assert found.subscripts["x"] == {"col"}
+    assert found.trip_pointers == {"ptr"}
+    assert found.subscripts["col"] == {"ptr"}
+
+
+def test_shared_arrays_are_listed() -> None:
+    """Static arrays with their bounds, dynamic ones with their element type."""
+    found = usage("""
+#define T 16
+__global__ void __launch_bounds__(256) k(float* x) {
+  __shared__ float tile[T][T + 1];
+  extern __shared__ double more[];
+  x[threadIdx.x] = tile[0][0] + more[0];
+}""")
+    assert found.lds_shapes == [("16", "16 + 1")]
+    assert [t.split()[0] for t in found.lds_types] == ["double"]
+    assert found.launch_bounds == "256"

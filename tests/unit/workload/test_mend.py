@@ -1,0 +1,38 @@
+"""What a fault says about how a kernel has to be launched."""
+
+from __future__ import annotations
+
+import pytest
+
+from hipopt.workload.mend import mend
+from hipopt.workload.plan import MAX_LDS_BYTES, Plan
+
+PLAN = Plan(template=(), block=(64, 4, 1), roles={}, contents={})
+
+
+@pytest.mark.parametrize(
+    ("reason", "block"),
+    [
+        ("went beyond the end of an array; line 3, thread (16,0,0) of block (0,0,0)", (16, 4, 1)),
+        ("read 4 bytes outside of all arrays in LDS; thread (0,2,0) of block (1,0,0)", (64, 2, 1)),
+        ("went beyond the end of an array; line 3, thread (0,0,0) of block (0,0,0)", (32, 4, 1)),
+    ],
+)
+def test_an_array_too_short_means_a_smaller_block(reason: str, block: tuple[int, ...]) -> None:
+    """The first thread that goes too far is left out; where it is the very first, half of all."""
+    mended = mend(PLAN, reason)
+    assert mended is not None
+    assert mended.block == block
+
+
+def test_dynamic_lds_too_short_means_more_of_it() -> None:
+    """All there is, once; then nothing more can be asked for."""
+    mended = mend(PLAN, "wrote 4 bytes outside of all arrays in LDS (dynamic LDS, byte 64)")
+    assert mended is not None
+    assert mended.lds_bytes == MAX_LDS_BYTES
+    assert mend(mended, "outside of all arrays in LDS (dynamic LDS, byte 65536)") is None
+
+
+def test_other_faults_ask_for_nothing() -> None:
+    """A division by zero is no matter of size."""
+    assert mend(PLAN, "SIGFPE; thread (5,0,0) of block (0,0,0)") is None
