@@ -129,6 +129,8 @@ class Workload(Record, frozen=True, kw_only=True):
     """Dynamic LDS (shared memory) in bytes."""
     template: tuple[str, ...] = ()
     """Template arguments, as written between the angle brackets; empty for a plain kernel."""
+    timed: bool = True
+    """Whether candidates may be timed on it; all are checked on it."""
 
     def __post_init__(self) -> None:
         if min(self.grid) < 1 or min(self.block) < 1:
@@ -152,7 +154,7 @@ class Workload(Record, frozen=True, kw_only=True):
         """
         if not isinstance(raw, Mapping):
             raise WorkloadError(f"a workload is a JSON object, got {type(raw).__name__}")
-        unknown = set(raw) - {"grid", "block", "args", "lds_bytes", "template"}
+        unknown = set(raw) - {"grid", "block", "args", "lds_bytes", "template", "timed"}
         if unknown:
             raise WorkloadError(f"unknown workload field '{min(unknown)}'")
         missing = {"grid", "block", "args"} - set(raw)
@@ -167,6 +169,7 @@ class Workload(Record, frozen=True, kw_only=True):
             args=tuple(_argument(a, i) for i, a in enumerate(args)),
             lds_bytes=_convert(raw.get("lds_bytes", 0), int, "lds_bytes"),
             template=_convert(raw.get("template", ()), tuple[str, ...], "template"),
+            timed=_convert(raw.get("timed", True), bool, "timed"),
         )
 
 

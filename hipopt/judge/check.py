@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hipopt.device.interface import Device
+from hipopt.device.interface import CodeObject, Device
 from hipopt.judge.agreement import Spreads, agree, mismatch
 from hipopt.judge.execution import Arrays, Runner
 from hipopt.judge.objection import Objection, unless_fault
@@ -49,6 +49,8 @@ class Check:
         address, and is launched once more there. Last, a few results stand in the outputs already.
         """
         code = codes[qualified.workload.template]
+        if not qualified.workload.timed:
+            return self._check_once(number, qualified, code)
         with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
             for index, seed in enumerate(self._seeds):
                 before, workload = qualified.contents(seed), qualified.launch(seed)
@@ -71,6 +73,16 @@ class Check:
             agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
         families = ", ".join(dict.fromkeys(map(qualified.family, self._seeds)))
         return f"{len(self._seeds)} seeds of {families} data (workload {number})"
+
+    def _check_once(self, number: int, qualified: Qualified, code: CodeObject) -> str:
+        """What was checked of a workload that only adds a size: one launch tells."""
+        seed = self._seeds[number % len(self._seeds)]
+        before = qualified.contents(seed)
+        expected = self._expected.expected(number, seed)
+        with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
+            left = unless_fault(runner.run(qualified.launch(seed), before))
+        agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
+        return f"one seed of {qualified.family(seed)} data (workload {number})"
 
     def _spreads(self, number: int, seed: int) -> Spreads | None:
         return self._spread.spreads(number, seed) if self._spread else None

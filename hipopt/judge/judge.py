@@ -27,7 +27,9 @@ from hipopt.judge.trial import Trial
 from hipopt.judge.twin import build_twins
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
+from hipopt.workload.case import Counts
 from hipopt.workload.find import Found, find
+from hipopt.workload.stretch import stretch
 
 
 class Judge:
@@ -119,7 +121,22 @@ class Judge:
         if not qualified:
             raise _none_counts(rest)
         notes = tuple(found.reason for found in rest)
-        return self._prepared(reference, builds, twins(), qualified, guessed=False, notes=notes)
+        long, reasons = self._stretched(reference, tuple(q.workload for q in qualified))
+        return self._prepared(
+            reference, builds, twins(), (*qualified, *long), guessed=False, notes=notes,
+            reasons=reasons,
+        )  # fmt: skip
+
+    def _stretched(
+        self, reference: Capsule, given: tuple[Workload, ...]
+    ) -> tuple[tuple[Qualified, ...], tuple[str, ...]]:
+        """Long workloads found beside those given, and for every workload where it is from."""
+        kept: dict[Workload, Qualified] = {}
+        if self.microscope is None or self._trouble is not None:
+            return (), ()
+        found = stretch(reference, self.microscope, given, self._counts(reference, kept))
+        reasons = (*("given" for _ in given), *(long.reason for long in found))
+        return tuple(kept[long.workload] for long in found), reasons if found else ()
 
     def _prepare_found(self, reference: Capsule) -> Prepared:
         found, kept = self._find(reference)
@@ -145,6 +162,11 @@ class Judge:
             why = self._trouble or "there is no CPU device here"
             return Found(tried=(f"launches can't be traced: {why}",)), kept
 
+        return find(reference, self.microscope, self._counts(reference, kept)), kept
+
+    def _counts(self, reference: Capsule, kept: dict[Workload, Qualified]) -> Counts:
+        """Says whether a workload counts, and keeps those that do as they were qualified."""
+
         def objection(workload: Workload) -> str | None:
             builds = self._build(reference, (workload,))
             (looked_at,) = self._looked_at(reference, builds, (workload,))
@@ -153,7 +175,7 @@ class Judge:
             kept[workload] = looked_at
             return None
 
-        return find(reference, self.microscope, objection), kept
+        return objection
 
     def _prepared(
         self, reference: Capsule, builds: Builds, twins: Codes, qualified: tuple[Qualified, ...], *,

@@ -48,7 +48,7 @@ class Prepared(Record, frozen=True, kw_only=True):
     guessed: bool
     """True: the workloads were found by hipopt, none were given."""
     reasons: tuple[str, ...] = ()
-    """For each workload that was found, why it looks as it does; empty where they were given."""
+    """For each workload where it is from, and why it looks as it does; empty: all were given."""
     notes: tuple[str, ...] = ()
     """Why other workloads don't count."""
 

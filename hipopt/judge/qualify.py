@@ -27,6 +27,8 @@ from hipopt.workload.freedom import Freedom
 SLOW_US = 500_000.0
 """A workload whose launches take longer is qualified on fewer families, and not curtailed."""
 QUICK_FAMILIES: tuple[Family, ...] = ("ordinary", "whole")
+ONE_FAMILY: tuple[Family, ...] = ("ordinary",)
+"""On a workload that isn't timed: it adds a size to what others show of data and orders."""
 
 
 def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualified | Disqualified:
@@ -59,7 +61,7 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
         scales={family: look.scales() for family, look in looks.items()},
         notes=(*qualified.notes, *notes),
         measured=measured,
-        screened=measured,
+        screened=measured and qualified.workload.timed,
         any_order=any(look.any_order for look in looks.values()),
     )
 
@@ -80,7 +82,8 @@ def _looks(bench: Bench, qualified: Qualified) -> _Looks | str:
     slow = qualified.launch_us > SLOW_US
     if slow:
         notes.append("fewer families of data, as a launch takes over half a second")
-    for family in QUICK_FAMILIES if slow else FAMILIES:
+    few = QUICK_FAMILIES if slow else FAMILIES
+    for family in few if qualified.workload.timed else ONE_FAMILY:
         if family == "ordinary":
             look, freedom = look_at(bench, qualified, family), Freedom()
         else:
@@ -170,5 +173,6 @@ def _passing(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> s
 
 def _curtailed(bench: Bench, qualified: Qualified, look: Look) -> Iterator[Null]:
     yield from unfinished(qualified.workload, look.before, look.after)
-    if bench.microscope and look.spread is not None and qualified.launch_us <= SLOW_US:
+    slow = qualified.launch_us > SLOW_US or not qualified.workload.timed
+    if bench.microscope and look.spread is not None and not slow:
         yield from curtailed(bench.microscope, look.launch, look.before)

@@ -148,10 +148,9 @@ class Trial:
         )  # fmt: skip
 
     def _time(self, codes: Codes, spread: References | None) -> tuple[Verdict, Timing]:
-        number = max(
-            range(len(self._prepared.qualified)),
-            key=lambda n: self._prepared.qualified[n].launch_us,
-        )
+        known = self._prepared.qualified
+        timed = [n for n, q in enumerate(known) if q.workload.timed] or [*range(len(known))]
+        number = max(timed, key=lambda n: known[n].launch_us)
         template = self._prepared.qualified[number].workload.template
         with self._stage("time"):
             return measure(

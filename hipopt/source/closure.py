@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from hipopt.source.tokens import code_words, directive_argument
 
 _NAMED = frozenset({"macro", "function", "prototype", "type", "variable", "macro_use", "using"})
 _KEPT_PRAGMAS = frozenset({"pack", "clang", "STDC", "push_macro", "pop_macro"})
+_VECTOR = re.compile(r"(?:u?(?:char|short|int|long|longlong)|float|double)[1-4]|dim3")
 _NAMESPACES = frozenset({"std", "cooperative_groups"})
 
 
@@ -81,6 +83,8 @@ def _can_be_needed(piece: Piece) -> bool:
         return False
     if piece.kind == "using" and "namespace" in piece.uses:
         return False
+    if piece.kind == "type" and piece.names and all(map(_VECTOR.fullmatch, piece.names)):
+        return False  # for old compilers; HIP has it
     return "__global__" not in piece.head
 
 

@@ -17,6 +17,7 @@ from hipopt.source.usage import Body
 from hipopt.workload.case import Case, Counts, Diary, FindOptions
 from hipopt.workload.describe import describe
 from hipopt.workload.ladder import climb
+from hipopt.workload.stretch import stretch
 from hipopt.workload.templates import template_options, template_values
 from hipopt.workload.trace import Tracer
 from hipopt.workload.tries import Start, Tries
@@ -27,7 +28,7 @@ class Found(Record, frozen=True, kw_only=True):
     """The workloads found for a kernel, and how."""
 
     workloads: tuple[Workload, ...] = ()
-    """Small ones first, the last for timing; empty where none was found."""
+    """Small ones first, the last for timing, then those long in one extent; empty: none found."""
     reasons: tuple[str, ...] = ()
     """For each workload, why it looks as it does."""
     tried: tuple[str, ...] = ()
@@ -74,9 +75,14 @@ class _Search:
         return self._found([])
 
     def _found(self, starts: list[Start]) -> Found:
+        workloads = tuple(s.sight.workload for s in starts)
+        long = stretch(self._body.capsule, self._microscope, workloads, self._counts)
         return Found(
-            workloads=tuple(s.sight.workload for s in starts),
-            reasons=tuple(describe(s.plan, s.size, s.sight) for s in starts),
+            workloads=(*workloads, *(one.workload for one in long)),
+            reasons=(
+                *(describe(s.plan, s.size, s.sight) for s in starts),
+                *(one.reason for one in long),
+            ),
             tried=self._diary.summary(),
         )
 

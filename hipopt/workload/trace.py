@@ -98,11 +98,13 @@ class Tracer:
     def _trace(self, build: Build, lengths: dict[str, int]) -> Sight:
         for _ in range(_ROUNDS):
             workload = build(lengths)
-            seen = [self._look(workload, variant) for variant in range(len(_SEEDS) + 1)]
-            faulty = next((s for s in seen if isinstance(s, str)), None)
-            if faulty is not None:
-                return _bad(workload, "fault", faulty)
-            sight = _joined(workload, [s for s in seen if not isinstance(s, str)])
+            seen: list[Observation] = []
+            for variant in range(len(_SEEDS) + 1):
+                one = self._look(workload, variant)
+                if isinstance(one, str):
+                    return _bad(workload, "fault", one)
+                seen.append(one)
+            sight = _joined(workload, seen)
             if sight.trouble is not None:
                 return sight
             wanted = _lengths(workload, sight.reaches, self._types)

@@ -377,7 +377,7 @@ def test_cooperative_groups(cpu: Any) -> None:
     namespace cg = cooperative_groups;
     __global__ void k(int* x) {
         auto block = cg::this_thread_block();
-        auto tile = cg::tiled_partition<16>(block);
+        cg::thread_block_tile<16> tile = cg::tiled_partition<16>(block);
         int v = x[block.thread_rank()];
         for (int d = tile.size() / 2; d > 0; d /= 2) v += tile.shfl_down(v, d);
         block.sync();

@@ -210,3 +210,13 @@ def test_any_text_as_code_body_never_crashes(code: str, name: str) -> None:
             slice_kernel(source, "saxpy", code_body=code)
         except SourceError:
             pass
+
+
+def test_a_vector_type_of_hip_is_not_declared_again() -> None:
+    """Files for old compilers declare `double3`; HIP's own is kept instead."""
+    capsule = slice_kernel(
+        "#if OLD_VERSION < 3\nstruct double3 { double x, y, z; };\n#endif\n"
+        "__global__ void k(double* a) { double3 v; v.x = 1; a[0] = v.x; }",
+        "k",
+    )
+    assert "struct" not in capsule.source

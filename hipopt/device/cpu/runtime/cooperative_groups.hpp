@@ -27,6 +27,9 @@ class thread_block_tile {
     static unsigned shift() { return __lane_id() & ~(Size - 1); }
 
 public:
+    constexpr thread_block_tile() = default;
+    template <class Other>  // Of whatever it is a part.
+    constexpr thread_block_tile(const thread_block_tile<Size, Other>&) {}
     static void sync(int line = __builtin_LINE()) { __syncwarp(~0ull, line); }
     static unsigned thread_rank() { return hipopt::current % Size; }
     static constexpr unsigned size() { return Size; }

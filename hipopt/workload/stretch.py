@@ -1,0 +1,221 @@
+"""Launches with one extent beyond 16 bits, derived from launches that count.
+
+An index held in too narrow a type shows only where it exceeds that type. Each integer scalar that
+the kernel counts up to is once made longer than 65,536, while the others are a few, so that a
+launch stays cheap.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from hipopt.device.interface import CompileFailure, Microscope
+from hipopt.records import Buffer, Workload
+from hipopt.source.capsule import Capsule
+from hipopt.source.usage import Body, Usage
+from hipopt.workload.case import Counts
+from hipopt.workload.fill import numpy_dtype
+from hipopt.workload.resize import grid_rule, resized, values_of
+from hipopt.workload.templates import template_values
+from hipopt.workload.trace import Build, Sight, Tracer
+from hipopt.workload.types import ArgumentType, Types
+
+Dim3 = tuple[int, int, int]
+
+BEYOND_16_BITS = 65_536
+LONG = (70_001, 69_632)
+"""The long extent: no multiple of any block, else a multiple of most."""
+_THIN = (3, 2)
+"""The first other extents, in order; further ones are 1."""
+_LINE = 64
+"""Threads of a block that is a line."""
+MAX_THREADS = 3 << 17
+MAX_BUFFER_BYTES = 8 << 20
+"""Of all buffers together."""
+
+
+class StretchOptions(NamedTuple):
+    """How long stretching may take, and what may come of it."""
+
+    budget_s: float = 3.0
+    """Wall seconds for one kernel, compiling apart; about a third of it on a machine at rest."""
+    launch_timeout_s: float = 1.0
+    """Longest launch under the microscope."""
+    compile_timeout_s: float = 60.0
+
+
+class Stretched(NamedTuple):
+    """A launch that is long in one extent."""
+
+    workload: Workload
+    reason: str
+    """Which extent, and why."""
+
+
+def stretch(
+    capsule: Capsule, microscope: Microscope, workloads: Sequence[Workload], counts: Counts,
+    options: StretchOptions | None = None,
+) -> tuple[Stretched, ...]:  # fmt: skip
+    """Launches on which a verdict counts, each long in another extent; candidates aren't timed on.
+
+    Args:
+        capsule: the kernel.
+        microscope: where launches are traced.
+        workloads: launches that count.
+        counts: the last word on a launch that ran well.
+        options: how long to look.
+    """
+    if not workloads or not all(w.timed for w in workloads):
+        return ()
+    options = options or StretchOptions()
+    template = workloads[0].template
+    alike = [w for w in workloads if w.template == template]
+    body = Body(capsule)
+    types = _types(body, template)
+    code = microscope.compile_instrumented(capsule, template, options.compile_timeout_s)
+    if types is None or isinstance(code, CompileFailure):
+        return ()
+    deadline = time.monotonic() + options.budget_s
+    found: list[Stretched] = []
+    with Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
+        for name, launches in _proposals(body.usage, alike):
+            for launch in launches:
+                if time.monotonic() > deadline:
+                    return tuple(found)
+                sight = tracer.trace(_build(launch), {b.name: b.length for b in launch.buffers})
+                if _is_well(sight) and counts(sight.workload) is None:
+                    found.append(Stretched(sight.workload, _reason(name)))
+                    break
+    return tuple(found)
+
+
+def _types(body: Body, template: tuple[str, ...]) -> list[ArgumentType] | None:
+    names, _ = template_values(body.capsule, template)
+    known = Types(body.file.pieces)
+    found = [known.of(p, names) for p in body.capsule.parameters]
+    types = [kind for kind in found if not isinstance(kind, str)]
+    return types if len(types) == len(found) else None
+
+
+def _is_well(sight: Sight) -> bool:
+    return sight.trouble is None and sight.race is None
+
+
+def _reason(long: str) -> str:
+    return (
+        f"{long} is beyond 16 bits and other extents are small, for candidates to be checked on, "
+        "not timed; found from the other workloads; buffers as long as was reached"
+    )
+
+
+def _proposals(usage: Usage, alike: Sequence[Workload]) -> Iterator[tuple[str, list[Workload]]]:
+    """For each scalar that is long in no workload yet: launches that make it so, likeliest first.
+
+    All blocks that it takes, else one of them, for a loop that every thread runs through.
+    Scalars that an index is compared with come first.
+    """
+    extents = _extents(usage, alike)
+    for name in sorted(extents, key=lambda n: n not in usage.bounds):
+        if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
+            long, even = (_launch(name, size, extents, usage, alike) for size in LONG)
+            one_block = msgspec.structs.replace(long, grid=(1, 1, 1))
+            launches = (long, *([one_block] if name in usage.trips else []), even)
+            yield f"'{name}'", [x for x in dict.fromkeys(launches) if _is_cheap(x)]
+    for axis in range(3):
+        many = _many_blocks(axis, extents, usage, alike)
+        if many is not None:
+            yield f"the number of blocks along {'xyz'[axis]}", [many]
+
+
+def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
+    """The scalars that are counted up to."""
+    counted = set(usage.bounds) | set(usage.strides) | usage.trips | usage.divisors
+    base = values_of(alike[0])
+    changing = {n for n in base if len({values_of(w).get(n) for w in alike}) > 1}
+    return [
+        name for name, value in base.items()
+        if name in counted and value > 1 and (len(alike) == 1 or name in changing)
+    ]  # fmt: skip
+
+
+def _launch(
+    name: str, long: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
+) -> Workload:  # fmt: skip
+    """The smallest launch, `name` made that long and other extents thin, in the fewest threads."""
+    smallest = min(alike, key=_threads)
+    others = [e for e in extents if e != name]
+    thin = _thin(others)
+    values = {**values_of(smallest), **thin, name: long}
+    bases = (msgspec.structs.replace(smallest, block=b) for b in _blocks(smallest.block, usage))
+    return min((resized(base, values, alike) for base in bases), key=_threads)
+
+
+def _thin(extents: Sequence[str]) -> dict[str, int]:
+    return {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
+
+
+def _many_blocks(
+    axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
+) -> Workload | None:
+    """Many blocks of one thread along an axis that follows no scalar.
+
+    None where it is long already, or a block's size is fixed.
+    """
+    base = min(alike, key=_threads)
+    most = max(w.grid[axis] for w in alike)
+    sides = {f"d{a}" for a, side in zip("xyz", base.block, strict=True) if side > 1}
+    is_free = not _has_fixed_block(usage) and sides <= usage.indices
+    follows = grid_rule(axis, base, alike) is not None
+    if most == 1 or most > BEYOND_16_BITS or follows or not is_free or usage.loops_by_grid:
+        return None
+    thin = _thin(extents)
+    single = msgspec.structs.replace(base, block=(1, 1, 1))
+    launch = resized(single, {**values_of(base), **thin}, alike)
+    x, y, z = (LONG[0] if at == axis else side for at, side in enumerate(launch.grid))
+    return msgspec.structs.replace(launch, grid=(x, y, z))
+
+
+def _has_fixed_block(usage: Usage) -> bool:
+    return bool(usage.lds_shapes or usage.lds_types or usage.launch_bounds)
+
+
+def _blocks(block: Dim3, usage: Usage) -> Iterator[Dim3]:
+    """The block, and lines of threads where the kernel works with a block of any shape."""
+    yield block
+    axes = [axis for axis, side in zip("xyz", block, strict=True) if side > 1]
+    if (
+        not _has_fixed_block(usage)
+        and len(axes) > 1
+        and all(f"d{axis}" in usage.indices for axis in axes)
+    ):
+        yield from ((_LINE, 1, 1), (1, _LINE, 1))
+
+
+def _is_cheap(launch: Workload) -> bool:
+    return _threads(launch) <= MAX_THREADS and _bytes(launch) <= MAX_BUFFER_BYTES
+
+
+def _threads(launch: Workload) -> int:
+    return math.prod(launch.grid) * math.prod(launch.block)
+
+
+def _bytes(workload: Workload) -> int:
+    return sum(b.length * numpy_dtype(b.buffer).itemsize for b in workload.buffers)
+
+
+def _build(launch: Workload) -> Build:
+    """The launch with buffers of other lengths."""
+
+    def build(lengths: Mapping[str, int]) -> Workload:
+        args = (
+            msgspec.structs.replace(a, length=lengths[a.name]) if isinstance(a, Buffer) else a
+            for a in launch.args
+        )
+        return msgspec.structs.replace(launch, args=tuple(args))
+
+    return build
