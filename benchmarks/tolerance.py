@@ -60,27 +60,27 @@ def show(
 
     code = prepared.codes[qualified.workload.template]
     with Runner(device.open, code, 10.0) as runner:
-        by_inputs = verdict(runner.run(qualified.workload, narrowed(before)))
+        by_inputs = verdict(runner.run(qualified.launch(seed), narrowed(before)))
     written = are_written(before, after)
     by_results = verdict(
         [n if w else a for n, a, w in zip(narrowed(after), after, written, strict=True)]
     )
     known = spreads()
     assert known is not None
-    for buffer, was, left, spread in zip(
-        qualified.workload.buffers, before, after, known, strict=True
-    ):
+    rows = zip(qualified.workload.buffers, before, after, known, strict=True)
+    for index, (buffer, was, left, spread) in enumerate(rows):
         changed = bits(was) != bits(left)
         if left.dtype.kind in "iub" or not changed.any():
             continue
         results = left[changed].astype(np.float64)
-        scale = root_mean_square(results) or 1.0
+        scale = qualified.scale(seed, index)
+        unit = root_mean_square(results) or 1.0
         columns = (
             spread.rounding[changed],
             from_spread(buffer.buffer, results, spread.of(changed), scale),
             widest(buffer.buffer, results, scale),
         )
-        figures = " ".join(f"{np.median(column) / scale:9.1e}" for column in columns)
+        figures = " ".join(f"{np.median(column) / unit:9.1e}" for column in columns)
         print(
             f"{name:18} {qualified.family(seed):9} {figures}            {by_results:7} {by_inputs}"
         )

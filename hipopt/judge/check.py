@@ -48,13 +48,12 @@ class Check:
         Content is fresh at other and at the same addresses; in the end the same lies at another
         address, and is launched once more there. Last, a few results stand in the outputs already.
         """
-        workload = qualified.workload
-        code = codes[workload.template]
-        if not workload.timed:
+        code = codes[qualified.workload.template]
+        if not qualified.workload.timed:
             return self._check_once(number, qualified, code)
         with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
             for index, seed in enumerate(self._seeds):
-                before = qualified.contents(seed)
+                before, workload = qualified.contents(seed), qualified.launch(seed)
                 expected = self._expected.expected(number, seed)
                 left = unless_fault(runner.run(workload, before, keep_addresses=index % 2 == 1))
                 agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
@@ -81,7 +80,7 @@ class Check:
         before = qualified.contents(seed)
         expected = self._expected.expected(number, seed)
         with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
-            left = unless_fault(runner.run(qualified.workload, before))
+            left = unless_fault(runner.run(qualified.launch(seed), before))
         agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
         return f"one seed of {qualified.family(seed)} data (workload {number})"
 

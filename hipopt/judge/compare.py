@@ -61,7 +61,7 @@ def difference(
     not have written (all of a buffer that it left as it was; in a `poisoned` buffer those that
     still hold poison) agree bit for bit. All others agree within the tolerance that the reference's
     `spread` gives, or within the type's widest where that is not known; NaN and infinities agree in
-    place and sign. `scale` is what the results' root mean square usually is.
+    place and sign. `scale` is the magnitude that the results usually have.
     """
     if expected.shape != actual.shape or expected.dtype != actual.dtype:
         raise ValueError(f"{actual.shape} {actual.dtype} is not {expected.shape} {expected.dtype}")

@@ -9,7 +9,9 @@ Scope: what the workloads exercise, within the tolerance of each type.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -17,11 +19,12 @@ from hipopt.device.interface import CompileFailure, Device, Microscope
 from hipopt.judge.bench import open_bench
 from hipopt.judge.build import Builds, build, first_error
 from hipopt.judge.objection import Objection, within
-from hipopt.judge.options import JudgeOptions, Prepared
+from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualified import Disqualified, Qualified
 from hipopt.judge.qualify import qualify
 from hipopt.judge.seeds import fresh_seeds
 from hipopt.judge.trial import Trial
+from hipopt.judge.twin import build_twins
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.workload.case import Counts
@@ -110,7 +113,8 @@ class Judge:
     def _prepare(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Prepared:
         if not workloads:
             return self._prepare_found(reference)
-        builds = self._build(reference, workloads)
+        with self._building_twins(reference, workloads) as twins:
+            builds = self._build(reference, workloads)
         looked_at = self._looked_at(reference, builds, workloads)
         qualified = tuple(found for found in looked_at if isinstance(found, Qualified))
         rest = [found for found in looked_at if isinstance(found, Disqualified)]
@@ -119,8 +123,9 @@ class Judge:
         notes = tuple(found.reason for found in rest)
         long, reasons = self._stretched(reference, tuple(q.workload for q in qualified))
         return self._prepared(
-            reference, builds, (*qualified, *long), guessed=False, notes=notes, reasons=reasons
-        )
+            reference, builds, twins(), (*qualified, *long), guessed=False, notes=notes,
+            reasons=reasons,
+        )  # fmt: skip
 
     def _stretched(
         self, reference: Capsule, given: tuple[Workload, ...]
@@ -137,10 +142,17 @@ class Judge:
         found, kept = self._find(reference)
         if not found.workloads:
             raise _none_found(reference, found)
-        builds = self._build(reference, found.workloads)
+        with self._building_twins(reference, found.workloads) as twins:
+            builds = self._build(reference, found.workloads)
         qualified = tuple(kept[workload] for workload in found.workloads)
         return self._prepared(
-            reference, builds, qualified, guessed=True, notes=found.tried, reasons=found.reasons
+            reference,
+            builds,
+            twins(),
+            qualified,
+            guessed=True,
+            notes=found.tried,
+            reasons=found.reasons,
         )
 
     def _find(self, reference: Capsule) -> tuple[Found, dict[Workload, Qualified]]:
@@ -166,7 +178,7 @@ class Judge:
         return objection
 
     def _prepared(
-        self, reference: Capsule, builds: Builds, qualified: tuple[Qualified, ...], *,
+        self, reference: Capsule, builds: Builds, twins: Codes, qualified: tuple[Qualified, ...], *,
         guessed: bool, notes: tuple[str, ...], reasons: tuple[str, ...] = (),
     ) -> Prepared:  # fmt: skip
         return Prepared(
@@ -174,6 +186,7 @@ class Judge:
             codes=builds.device,
             plain=builds.plain,
             instrumented=builds.instrumented,
+            twins=twins,
             qualified=qualified,
             guessed=guessed,
             reasons=reasons,
@@ -200,6 +213,17 @@ class Judge:
             reason = f"the original does not compile: {first_error(builds.output)}"
             raise Objection(Verdict.REFERENCE_ERROR, reason, compiler_output=builds.output)
         return builds
+
+    @contextmanager
+    def _building_twins(
+        self, reference: Capsule, workloads: tuple[Workload, ...]
+    ) -> Iterator[Callable[[], Codes]]:
+        """The reference's second builds are compiled beside what is done meanwhile."""
+        templates = [workload.template for workload in workloads]
+        with ThreadPoolExecutor(1) as beside:
+            yield beside.submit(
+                build_twins, self.device, reference, templates, self.options.compile_timeout_s
+            ).result
 
     @cached_property
     def _trouble(self) -> str | None:

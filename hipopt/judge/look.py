@@ -17,8 +17,8 @@ from hipopt.judge.nulls import idle
 from hipopt.judge.outputs import are_written, bits
 from hipopt.judge.qualified import Qualified
 from hipopt.judge.spread import ORDERS, spread_of
-from hipopt.judge.tolerance import Spread, is_lost, root_mean_square
-from hipopt.records import Family, Record
+from hipopt.judge.tolerance import Spread, is_lost, magnitude, root_mean_square
+from hipopt.records import Family, Record, Workload
 
 SEEDS = (2, 5)
 """Of the data that workloads are qualified with: one for each poison."""
@@ -33,6 +33,8 @@ LOST = "the original's own rounding error exceeds the widest tolerance"
 class Look(Record, frozen=True, kw_only=True):
     """The reference seen on one family's data."""
 
+    launch: Workload
+    """With the scalars of these data."""
     before: Arrays
     after: Arrays
     spread: list[Spread] | None = None
@@ -47,9 +49,9 @@ class Look(Record, frozen=True, kw_only=True):
         return self.spread
 
     def scales(self) -> tuple[float, ...]:
-        """For each buffer the root mean square of what was written."""
+        """For each buffer the magnitude of what was written."""
         return tuple(
-            root_mean_square(left[bits(was) != bits(left)].astype(np.float64))
+            magnitude(left[bits(was) != bits(left)].astype(np.float64))
             for was, left in zip(self.before, self.after, strict=True)
         )
 
@@ -57,7 +59,8 @@ class Look(Record, frozen=True, kw_only=True):
 def look_at(bench: Bench, qualified: Qualified, family: Family) -> Look | str:
     """The reference on one family's data, or why the family doesn't count."""
     before = qualified.contents_of(family, SEEDS[0])
-    after = bench.device.run(qualified.workload, before)
+    launch = qualified.launch_of(family, SEEDS[0])
+    after = bench.device.run(launch, before)
     if isinstance(after, Fault):
         return f"the original fails on it: {after.reason}"
     again = bench.device.again()
@@ -67,15 +70,14 @@ def look_at(bench: Bench, qualified: Qualified, family: Family) -> Look | str:
         return "the original's results differ from run to run"
     if not any(are_written(before, after)):
         return "the original writes nothing"
-    look: Look | str = Look(before=before, after=after)
-    if bench.microscope is not None:
-        look = _closer(bench, qualified, family, Look(before=before, after=after))
-    return look if isinstance(look, str) else _objection(qualified, look) or look
+    look = Look(launch=launch, before=before, after=after)
+    closer = look if bench.microscope is None else _closer(bench, qualified, family, look)
+    return closer if isinstance(closer, str) else _objection(qualified, closer) or closer
 
 
 def _closer(bench: Bench, qualified: Qualified, family: Family, look: Look) -> Look | str:
     """The look, with what a microscope shows of rounding and of orders of threads."""
-    runner, workload, before = bench.microscope, qualified.workload, look.before
+    runner, workload, before = bench.microscope, look.launch, look.before
     assert runner is not None  # noqa: S101 (narrows the type)
     here = runner.run(workload, before)
     if isinstance(here, Fault) or not agrees(qualified, before, look.after, here):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 
 from hipopt.device.interface import CodeObject, Device
-from hipopt.judge.agreement import agree
+from hipopt.judge.agreement import Spreads, agree
 from hipopt.judge.bandwidth import bytes_changed, check_possible
 from hipopt.judge.execution import Arrays, load
 from hipopt.judge.fresh import fresh_copies
 from hipopt.judge.objection import unless_fault
 from hipopt.judge.options import JudgeOptions, Prepared
+from hipopt.judge.references import References
 from hipopt.judge.timing import Block, Sampled, time_round
-from hipopt.judge.twin import build_twin
 from hipopt.records import Record, Timing, Verdict
 
 MIN_ROUNDS = 6
@@ -22,26 +22,25 @@ FEWEST_ROUNDS = 3
 MAX_ROUNDS = 60
 GROWTH = 1.25
 """Rounds at a look by those at the one before."""
-BUDGET_S = 5.0
-"""Wall seconds after which a measurement takes what it has."""
 _CONFIRMING_SEEDS = 1000
 """Distance of the confirming measurement's seeds from the first's."""
 
 
 def measure(
     device: Device, options: JudgeOptions, prepared: Prepared, candidate: CodeObject, number: int,
-    seed: int,
+    seed: int, spread: References | None = None,
 ) -> tuple[Verdict, Timing]:  # fmt: skip
     """The verdict on a correct candidate, by its times on workload `number`.
 
     A difference counts only if a second, independent measurement shows it again. Round k draws its
-    data with seed `seed` + k, or `seed` + 1000 + k in the second measurement.
+    data with seed `seed` + k, or `seed` + 1000 + k in the second measurement. Results of timed
+    launches are compared within the tolerance that `spread` gives, or the type's widest.
 
     Raises:
         Objection: a launch did not end well, left other results than the reference's, or took a
             time that is impossible.
     """
-    bench = _bench(device, options, prepared, candidate, number)
+    bench = _bench(device, options, prepared, candidate, number, spread)
     sampled = bench.sample(seed)
     verdict = sampled.decide(options.min_speedup)
     confirmed = False
@@ -66,10 +65,12 @@ class _Bench(Record, frozen=True, kw_only=True):
     reference: CodeObject
     twin: CodeObject
     candidate: CodeObject
+    spread: References | None
+    """Tell how far the reference's rounding carries; None: nothing can."""
 
     def sample(self, seed: int) -> Sampled:
         """Rounds until they decide, or there are enough."""
-        give_up_at = time.monotonic() + BUDGET_S
+        give_up_at = time.monotonic() + self.options.timing_budget_s
         rounds: list[tuple[Block, ...]] = []
         next_look = MIN_ROUNDS
         while True:
@@ -88,8 +89,9 @@ class _Bench(Record, frozen=True, kw_only=True):
     def round(self, seed: int) -> tuple[Block, ...]:
         """One round in fresh sessions, on data of its own seed, its results checked."""
         qualified = self.prepared.qualified[self.number]
-        workload, timeout_s = qualified.workload, self.options.launch_timeout_s
+        workload, timeout_s = qualified.launch(seed), self.options.launch_timeout_s
         before = qualified.contents(seed)
+        spreads: Spreads | None = self.spread.spreads(self.number, seed) if self.spread else None
         with (
             fresh_copies((self.reference, self.twin, self.candidate)) as codes,
             self.device.open(codes[0]) as reference,
@@ -104,7 +106,7 @@ class _Bench(Record, frozen=True, kw_only=True):
                 if not expected:  # the reference is warm by now
                     expected.extend(unless_fault(reference.read()))
                 left = unless_fault(candidate.read())
-                agree(self.number, qualified, seed, before, expected, left)
+                agree(self.number, qualified, seed, before, expected, left, spreads)
 
             blocks = time_round(reference, twin, candidate, timeout_s, inspect)
         self._check_possible(bytes_changed(before, expected), blocks)
@@ -118,12 +120,12 @@ class _Bench(Record, frozen=True, kw_only=True):
 
 
 def _bench(
-    device: Device, options: JudgeOptions, prepared: Prepared, candidate: CodeObject, number: int
-) -> _Bench:
+    device: Device, options: JudgeOptions, prepared: Prepared, candidate: CodeObject, number: int,
+    spread: References | None,
+) -> _Bench:  # fmt: skip
     template = prepared.qualified[number].workload.template
     reference = prepared.codes[template]
-    twin = build_twin(device, prepared.reference, template, options.compile_timeout_s)
     return _Bench(
         device=device, options=options, prepared=prepared, number=number, reference=reference,
-        twin=twin or reference, candidate=candidate,
+        twin=prepared.twins.get(template, reference), candidate=candidate, spread=spread,
     )  # fmt: skip

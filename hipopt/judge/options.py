@@ -24,6 +24,8 @@ class JudgeOptions(Record, frozen=True, kw_only=True):
     """Longest single launch."""
     compile_timeout_s: float = 60.0
     """Longest single compile."""
+    timing_budget_s: float = 5.0
+    """Wall seconds after which a measurement takes the rounds that it has."""
     check_timeout_s: float = 200.0
     """Longest run of one candidate, all launches and the timing together. Waiting for the device
     does not count."""
@@ -39,6 +41,8 @@ class Prepared(Record, frozen=True, kw_only=True):
     """The reference compiled for the microscope; empty: it can't be looked at there."""
     instrumented: Codes = msgspec.field(default_factory=dict)
     """Likewise, instrumented."""
+    twins: Codes = msgspec.field(default_factory=dict)
+    """The reference's second build, timed beside the first; what did not compile is left out."""
     qualified: tuple[Qualified, ...]
     """The workloads that count; at least one."""
     guessed: bool

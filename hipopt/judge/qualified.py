@@ -7,6 +7,7 @@ import msgspec
 from hipopt.judge.execution import Arrays
 from hipopt.records import FAMILIES, Family, Record, Workload
 from hipopt.workload.fill import family_of, fill_workload, poison_of, poisoned
+from hipopt.workload.freedom import Freedom
 
 
 class Qualified(Record, frozen=True, kw_only=True):
@@ -20,8 +21,10 @@ class Qualified(Record, frozen=True, kw_only=True):
     """Families of input data on which verdicts mean something; `ordinary` is always among them."""
     notes: tuple[str, ...] = ()
     """Why other families don't count, and what can't be looked at."""
+    freedoms: dict[Family, Freedom] = msgspec.field(default_factory=dict)
+    """By family, what varies beyond what the workload declares."""
     scales: dict[Family, tuple[float, ...]] = msgspec.field(default_factory=dict)
-    """By family, for each buffer: the root mean square of what the reference leaves there, 0 where
+    """By family, for each buffer: the magnitude of what the reference leaves there, 0 where
     it writes nothing."""
     measured: bool = False
     """Whether a microscope can tell how far the reference's rounding carries."""
@@ -47,9 +50,18 @@ class Qualified(Record, frozen=True, kw_only=True):
         return family if family in self.families else "ordinary"
 
     def scale(self, seed: int, index: int) -> float:
-        """The root mean square that buffer `index` usually has; 0: not known."""
+        """The magnitude that buffer `index` usually has; 0: not known."""
         scales = self.scales.get(self.family(seed))
         return scales[index] if scales else 0.0
+
+    def launch(self, seed: int) -> Workload:
+        """The workload as it is launched on the seed's data: with its scalars."""
+        return self.launch_of(self.family(seed), seed)
+
+    def launch_of(self, family: Family, seed: int) -> Workload:
+        """The workload as it is launched on data of `family`."""
+        freedom = self.freedoms.get(family)
+        return freedom.launch(self.workload, seed, family) if freedom else self.workload
 
     def contents(self, seed: int) -> Arrays:
         """What the buffers hold before a launch: the seed's fill, outputs poisoned."""
@@ -57,7 +69,7 @@ class Qualified(Record, frozen=True, kw_only=True):
 
     def contents_of(self, family: Family, seed: int) -> Arrays:
         """What the buffers hold before a launch on data of `family`, outputs poisoned."""
-        filled = fill_workload(self.workload, seed, family)
+        filled = fill_workload(self.launch_of(family, seed), seed, family)
         return [
             poisoned(array, poison_of(seed)) if output else array
             for array, output in zip(filled, self.outputs, strict=True)

@@ -17,10 +17,12 @@ import numpy as np
 from hipopt.device.interface import Fault, Observation
 from hipopt.judge.bench import Bench
 from hipopt.judge.look import LOST, MOST_LOST, SEEDS, Look, agrees, look_at
+from hipopt.judge.loosen import look_freely
 from hipopt.judge.nulls import Null, curtailed, unfinished
 from hipopt.judge.outputs import are_written, bits, find_outputs
 from hipopt.judge.qualified import Disqualified, Qualified
 from hipopt.records import FAMILIES, RANDOM_FILLS, Family, Verdict, Workload
+from hipopt.workload.freedom import Freedom
 
 SLOW_US = 500_000.0
 """A workload whose launches take longer is qualified on fewer families, and not curtailed."""
@@ -47,7 +49,8 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
     found = _looks(bench, qualified)
     if isinstance(found, str):
         return Disqualified(reason=found)
-    looks, notes = found
+    looks, freedoms, notes = found
+    qualified = msgspec.structs.replace(qualified, freedoms=freedoms)
     objection = _constant(bench, qualified, looks) or _passing(bench, qualified, looks)
     if objection:
         return Disqualified(reason=objection)
@@ -63,27 +66,39 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
     )
 
 
-def _looks(bench: Bench, qualified: Qualified) -> tuple[dict[Family, Look], list[str]] | str:
-    """The families that count, and notes on the others; why not even ordinary data do."""
+_Looks = tuple[dict[Family, Look], dict[Family, Freedom], list[str]]
+
+
+def _looks(bench: Bench, qualified: Qualified) -> _Looks | str:
+    """The families that count, what varies in them, and notes on the others.
+
+    Why, where not even ordinary data count.
+    """
     if not any(buffer.fill in RANDOM_FILLS for buffer in qualified.workload.buffers):
         return "no data are drawn, so that no output can be seen to depend on the inputs"
     looks: dict[Family, Look] = {}
+    freedoms: dict[Family, Freedom] = {}
     notes: list[str] = []
     slow = qualified.launch_us > SLOW_US
     if slow:
         notes.append("fewer families of data, as a launch takes over half a second")
     few = QUICK_FAMILIES if slow else FAMILIES
     for family in few if qualified.workload.timed else ONE_FAMILY:
-        look = look_at(bench, qualified, family)
+        if family == "ordinary":
+            look, freedom = look_at(bench, qualified, family), Freedom()
+        else:
+            first = looks["ordinary"]
+            written = are_written(first.before, first.after)
+            look, freedom = look_freely(bench, qualified, family, written)
         if isinstance(look, Look):
-            looks[family] = look
+            looks[family], freedoms[family] = look, freedom
         elif family == "ordinary":
             return look
         else:
             notes.append(f"no {family} data: {look}")
     if looks["ordinary"].lost > MOST_LOST:
         notes.append(LOST)
-    return looks, notes
+    return looks, freedoms, notes
 
 
 def _fails(fault: Fault) -> Disqualified:
@@ -160,4 +175,4 @@ def _curtailed(bench: Bench, qualified: Qualified, look: Look) -> Iterator[Null]
     yield from unfinished(qualified.workload, look.before, look.after)
     slow = qualified.launch_us > SLOW_US or not qualified.workload.timed
     if bench.microscope and look.spread is not None and not slow:
-        yield from curtailed(bench.microscope, qualified.workload, look.before)
+        yield from curtailed(bench.microscope, look.launch, look.before)

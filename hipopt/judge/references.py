@@ -18,6 +18,8 @@ from hipopt.records import Verdict
 
 KEPT_BYTES = 1 << 30
 """Results kept for another look; beyond that the reference runs again."""
+KEPT_SPREADS = 16
+"""Likewise; the oldest goes."""
 
 
 class References:
@@ -60,7 +62,7 @@ class References:
         if key in self._expected:
             return self._expected[key]
         qualified = self._prepared.qualified[number]
-        left = self._runner(number).run(qualified.workload, qualified.contents(seed))
+        left = self._runner(number).run(qualified.launch(seed), qualified.contents(seed))
         if isinstance(left, Fault):
             raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {left.reason}")
         self._room -= sum(array.nbytes for array in left)
@@ -79,10 +81,12 @@ class References:
             found = None
             if qualified.measured:
                 moved = spread_of(
-                    self._runner(number), qualified.workload, qualified.contents(seed),
+                    self._runner(number), qualified.launch(seed), qualified.contents(seed),
                     in_any_order=qualified.any_order,
                 )  # fmt: skip
                 found = None if isinstance(moved, Fault) else moved
+            while len(self._spread) >= KEPT_SPREADS:
+                del self._spread[next(iter(self._spread))]
             self._spread[key] = found
         return self._spread[key]
 

@@ -90,7 +90,7 @@ class Screen:
             seed = self._seeds[index % len(self._seeds)]
             before = qualified.contents(seed)
             found = self._compared(
-                number, seed, before, runner.run(qualified.workload, before, order), order
+                number, seed, before, runner.run(qualified.launch(seed), before, order), order
             )
             if found is None:
                 continue
@@ -137,7 +137,7 @@ class Screen:
     ) -> Observation | Fault:
         code = instrumented[qualified.workload.template]
         with self._microscope.open_instrumented(code) as session:
-            fault = load(session, qualified.workload, qualified.contents(seed))
+            fault = load(session, qualified.launch(seed), qualified.contents(seed))
             launched = fault or session.launch(self._options.launch_timeout_s)
             left = launched if isinstance(launched, Fault) else session.read()
             return left if isinstance(left, Fault) else session.observe()

@@ -31,7 +31,7 @@ be zero by luck."""
 
 
 class Limits(Record, frozen=True, kw_only=True):
-    """Bounds of a type's tolerances: relative, and in units of the output's root mean square.
+    """Bounds of a type's tolerances: relative, and in units of the output's magnitude.
 
     The least are what honest code of that type differs by where the reference's own rounding does
     not show, because it computes in a wider type: fast intrinsics (a few units in the last place,
@@ -67,9 +67,17 @@ _LIMITS: dict[str, Limits] = {
     # Units in the last place: 2.2e-16, 1.2e-7, 9.8e-4, 7.8e-3.
     "float64": Limits(least_rtol=1.5e-14, least_atol=4e-15, widest_rtol=1e-9, widest_atol=1e-11),
     "float32": Limits(least_rtol=8e-6, least_atol=2e-6, widest_rtol=1e-4, widest_atol=1e-5),
-    "float16": Limits(least_rtol=4e-3, least_atol=5e-4, widest_rtol=1e-2, widest_atol=1e-3),
+    "float16": Limits(least_rtol=2e-3, least_atol=2.5e-4, widest_rtol=1e-2, widest_atol=1e-3),
     "bfloat16": Limits(least_rtol=1.6e-2, least_atol=2e-3, widest_rtol=3e-2, widest_atol=4e-3),
 }
+
+
+_SMALLEST: dict[str, float] = {"float64": 2.0**-1022, "float32": 2.0**-126, "bfloat16": 2.0**-126}
+"""The least normal value: fast code takes what is smaller for zero."""
+_STEP: dict[str, float] = {
+    "float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7,
+}  # fmt: skip
+"""Between neighbouring values, relative to them, at most."""
 
 
 def limits_of(dtype: DType) -> Limits:
@@ -83,28 +91,41 @@ def least(dtype: DType, expected: Floats, scale: float = 0.0) -> Floats:
     Args:
         dtype: the buffer's type.
         expected: the reference's results, shape (n,).
-        scale: the root mean square that such results usually have; theirs counts if it is larger.
+        scale: the magnitude that such results usually have; theirs counts if it is larger.
             A single sum can come out near zero by luck.
     """
     limits = limits_of(dtype)
-    return _bound(limits.least_rtol, limits.least_atol, expected, scale)
+    usual = max(scale, magnitude(expected))
+    smallest = _SMALLEST.get(dtype, 0.0)
+    return _bound(limits.least_rtol, limits.least_atol * usual + smallest, expected)
 
 
 def widest(dtype: DType, expected: Floats, scale: float = 0.0) -> Floats:
     """The tolerance that rounding never widens an element's beyond; arguments as for `least`."""
     limits = limits_of(dtype)
-    return _bound(limits.widest_rtol, limits.widest_atol, expected, scale)
+    usual = max(scale, root_mean_square(expected))
+    smallest = _SMALLEST.get(dtype, 0.0)
+    return _bound(limits.widest_rtol, limits.widest_atol * usual + smallest, expected)
 
 
 def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0.0) -> Floats:
     """The tolerance of each element, where the reference's own rounding error is known.
+
+    What rounding moves the middle one of the elements by is granted to all: sums of like terms have
+    like errors, whatever they come to. Where results move by their last place at most, the original
+    computes in a wider type (or nothing at all), and its spread can't tell what cancels in a
+    narrower one: then the least absolute part is in units of the larger results.
 
     Where it is zero everywhere and all results are integers (as sums of small integers are), any
     honest order and any honest type gives the same: the comparison is exact.
     """
     if is_exact(expected, spread):
         return np.zeros_like(expected)
-    carried = np.maximum(spread.rounding, _typical(expected, spread.rounding) * np.abs(expected))
+    relative = _typical(expected, spread.rounding)
+    carried = np.maximum(spread.rounding, relative * np.abs(expected))
+    carried = np.maximum(carried, _middle(spread.rounding[np.isfinite(expected)]))
+    if relative <= _STEP.get(dtype, 0.0):
+        scale = max(scale, _large(expected))
     lowest, highest = least(dtype, expected, scale), widest(dtype, expected, scale)
     order = np.where(np.isfinite(spread.order), spread.order, 0.0)
     allowed: Floats = np.maximum(np.clip(SAFETY * carried, lowest, highest), SAFETY * order)
@@ -129,6 +150,15 @@ def is_lost(dtype: DType, expected: Floats, spread: Spread, scale: float) -> NDA
     return lost
 
 
+def magnitude(values: Floats) -> float:
+    """The root mean square, but at most twice the median of what is finite and not zero.
+
+    Where few results are by far larger than all others, what is small beside those few is not
+    small.
+    """
+    return min(root_mean_square(values), 2 * _middle(_magnitudes(values)))
+
+
 def root_mean_square(values: Floats) -> float:
     """Of the finite ones; 0 where there are none."""
     finite = values[np.isfinite(values)]
@@ -149,8 +179,25 @@ def _typical(expected: Floats, spread: Floats) -> float:
     return min(1.0, float(np.quantile(shares, _TYPICAL, method="lower")))
 
 
-def _bound(rtol: float, atol: float, expected: Floats, scale: float) -> Floats:
+def _large(values: Floats) -> float:
+    """The magnitude that a tenth of the results exceed, no more than their root mean square."""
+    sizes = _magnitudes(values)
+    large = float(np.quantile(sizes, _TYPICAL, method="lower")) if sizes.size else 0.0
+    return min(root_mean_square(values), large)
+
+
+def _magnitudes(values: Floats) -> Floats:
+    sizes: Floats = np.abs(values[np.isfinite(values) & (values != 0)])
+    return sizes
+
+
+def _middle(values: Floats) -> float:
+    """The median of the finite ones, 0 where there are none."""
+    finite = values[np.isfinite(values)]
+    return float(np.quantile(finite, 0.5, method="lower")) if finite.size else 0.0
+
+
+def _bound(rtol: float, atol: float, expected: Floats) -> Floats:
     with np.errstate(invalid="ignore", over="ignore"):
-        usual = max(scale, root_mean_square(expected))
-        bound: Floats = rtol * np.abs(expected) + atol * usual
+        bound: Floats = rtol * np.abs(expected) + atol
     return bound

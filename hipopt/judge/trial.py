@@ -103,7 +103,7 @@ class Trial:
         with self._stage("check"):
             check = Check(self._device, self._options, self._prepared, ours, looked, self._seeds)
             self._checks = tuple(check.run(builds.device))
-        return self._time(builds.device)
+        return self._time(builds.device, looked)
 
     def _look(self, builds: Builds, references: References | None) -> None:
         """The microscope's part, where there is one and it could compile the candidate."""
@@ -147,7 +147,7 @@ class Trial:
             self._options.launch_timeout_s,
         )  # fmt: skip
 
-    def _time(self, codes: Codes) -> tuple[Verdict, Timing]:
+    def _time(self, codes: Codes, spread: References | None) -> tuple[Verdict, Timing]:
         known = self._prepared.qualified
         timed = [n for n, q in enumerate(known) if q.workload.timed] or [*range(len(known))]
         number = max(timed, key=lambda n: known[n].launch_us)
@@ -155,7 +155,7 @@ class Trial:
         with self._stage("time"):
             return measure(
                 self._device, self._options, self._prepared, codes[template], number,
-                self._seeds[-1],
+                self._seeds[-1], spread,
             )  # fmt: skip
 
     @contextmanager

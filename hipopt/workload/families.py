@@ -8,6 +8,9 @@
 - extreme: half of the elements are one of a few values: zero, minus zero, one, the ends of the
   range, and two repeated ones. Shows ties, divisions, and comparisons at the edge.
 
+In wide and whole data the first and the last element are the two ends of all, so that a greatest or
+a least is lost where the last one is not looked at.
+
 All stay within the declared range; indices keep being valid indices.
 """
 
@@ -34,6 +37,13 @@ _WHOLE_MAX = 4
 _FEWEST_WHOLE = 4
 """A range with fewer integers is cut into steps of a power of two instead."""
 _STEPS = 8
+_FAR_BINADES = {"float16": 0, "bfloat16": 4, "float32": 4}
+"""How far above all others in a wide `normal` fill the ends lie, in binades."""
+_FAR_BINADES_DOUBLE = 4
+_MANY = 32
+"""Values of which two may be far from the others."""
+_FAR_WHOLE = 64
+"""Ends of a whole `normal` fill; small enough for sums that are exact."""
 _DENSITY = {"ordinary": 0.5, "wide": 0.9, "whole": 0.1, "extreme": 0.5}
 """Share of a bool buffer that is true."""
 
@@ -79,7 +89,10 @@ def draw(length: int, span: Range, rng: _Rng, family: Family) -> NDArray[Any]:
         "whole": _even if span.of_indices else _whole,
         "extreme": _extreme,
     }
-    return drawers[family](length, span, rng)
+    values = drawers[family](length, span, rng)
+    if span.of_indices or family == "whole":
+        return values
+    return _with_ends(values, span.low, span.top, family)
 
 
 def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) -> NDArray[Any]:
@@ -93,9 +106,12 @@ def draw_normal(length: int, dtype: np.dtype[Any], rng: _Rng, family: Family) ->
             return rng.standard_normal(length).astype(dtype)
         case "wide":
             low, high = WIDE_BINADES.get(dtype.name, _WIDE_BINADES_DOUBLE)
-            return (_signs(length, rng) * np.exp2(rng.uniform(low, high, length))).astype(dtype)
+            values = (_signs(length, rng) * np.exp2(rng.uniform(low, high, length))).astype(dtype)
+            end = 2.0 ** (high + _FAR_BINADES.get(dtype.name, _FAR_BINADES_DOUBLE))
+            return _with_ends(values, -end, end, family)
         case "whole":
-            return rng.integers(-_WHOLE_MAX, _WHOLE_MAX + 1, length).astype(dtype)
+            values = rng.integers(-_WHOLE_MAX, _WHOLE_MAX + 1, length).astype(dtype)
+            return _with_ends(values, -_FAR_WHOLE, _FAR_WHOLE, family)
         case "extreme":
             values = rng.standard_normal(length)
             palette = np.array([0.0, -0.0, 1.0, -1.0, 4.0, -4.0, *rng.standard_normal(2)])
@@ -120,7 +136,23 @@ def _normal_integers(length: int, dtype: np.dtype[Any], rng: _Rng, family: Famil
         case "extreme":
             values = rng.integers(-top, top + 1, length)
             values = _sprinkled(values, np.array([0, 1, -1, top, -top]), rng)
-    return (np.abs(values) if dtype.kind == "u" else values).astype(dtype)
+    if dtype.kind == "u":
+        values = np.abs(values)
+    end = _FAR_WHOLE if family == "whole" else int(2 ** WIDE_INTEGER_BITS[dtype.itemsize])
+    least = 0 if dtype.kind == "u" else -end
+    return _with_ends(values.astype(dtype), least, end, family)
+
+
+def _with_ends(values: NDArray[Any], least: float, greatest: float, family: Family) -> NDArray[Any]:
+    """The values with both ends first and last: the greatest last if wide, the least if whole.
+
+    A kernel that stops short of either end loses a maximum or a minimum. Few values, such as a
+    polynomial's coefficients, stay as they are: the ends would outweigh all others.
+    """
+    if values.size >= _MANY and family in {"wide", "whole"}:
+        ends = (least, greatest) if family == "wide" else (greatest, least)
+        values[[0, -1]] = np.array(ends).astype(values.dtype)
+    return values
 
 
 def _even(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
@@ -162,7 +194,10 @@ def _whole(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
         step /= _STEPS
     first = np.ceil(max(span.low, min(-_WHOLE_MAX * step, span.high - _STEPS * step)) / step)
     last = min(first + 2 * _WHOLE_MAX, np.ceil(span.high / step) - 1)
-    drawn = rng.integers(int(first), int(max(first, last)) + 1, length)
+    last = max(first, last)
+    inner = int(last - first > _FEWEST_WHOLE)
+    drawn = rng.integers(int(first) + inner, int(last) - inner + 1, length)
+    drawn = _with_ends(drawn, first, last, "whole")
     return span.hold(drawn if span.is_integer else drawn * step)
 
 

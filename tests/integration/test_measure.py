@@ -10,7 +10,7 @@ from hipopt.judge.measure import FEWEST_ROUNDS, measure
 from hipopt.judge.objection import Objection
 from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.judge.statistics import LEAST_FLOOR
-from hipopt.judge.twin import build_twin
+from hipopt.judge.twin import build_twins
 from hipopt.records import Timing, Verdict, Workload
 from hipopt.source.slice import slice_kernel
 
@@ -77,11 +77,10 @@ def test_timed_launches_are_checked(cpu_device: CpuDevice, prepared: Prepared) -
 
 def test_the_second_build_is_another_program(cpu_device: CpuDevice, prepared: Prepared) -> None:
     """Other bytes, from the same kernel; a reference that can't take it has none."""
-    twin = build_twin(cpu_device, prepared.reference, (), 60.0)
-    assert twin is not None
+    twin = prepared.twins[()]
     original = prepared.codes[()]
     assert twin.parameters == original.parameters
     assert twin.path.read_bytes() != original.path.read_bytes()
     taken = "__device__ int hipopt_twin_tail;\n" + prepared.reference.source
     clash = msgspec.structs.replace(prepared.reference, source=taken)
-    assert build_twin(cpu_device, clash, (), 60.0) is None
+    assert build_twins(cpu_device, clash, [()], 60.0) == {}

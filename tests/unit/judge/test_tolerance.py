@@ -54,9 +54,33 @@ def test_one_lucky_element_shares_its_neighbours_spread() -> None:
     """An element that no rounding mode moved is granted what its like are."""
     expected = np.linspace(1.1, 2.1, 100)
     moved = 1e-5 * expected
-    moved[7] = 0
+    moved[90] = 0
     allowed = from_spread("float32", expected, _spread(moved))
-    assert allowed[7] == pytest.approx(SAFETY * 1e-5 * expected[7], rel=1e-6)
+    assert allowed[90] == pytest.approx(SAFETY * 1e-5 * expected[90], rel=1e-6)
+
+
+def test_sums_of_like_terms_share_their_spread() -> None:
+    """A sum that came out near zero, unmoved by luck, is granted what the middle one moves by."""
+    expected = np.linspace(1.1, 2.1, 101)
+    moved = np.full(101, 1e-6)
+    expected[7], moved[7] = 1e-9, 0
+    allowed = from_spread("float32", expected, _spread(moved))
+    assert allowed[7] >= SAFETY * 1e-6
+
+
+def test_what_is_small_beside_a_few_large_results_is_not_taken_for_zero() -> None:
+    """Results over many magnitudes, each as exact as the others, are compared by their own."""
+    expected = np.exp(np.linspace(-15, 15, 1000))
+    allowed = from_spread("float32", expected, _spread(1e-6 * expected))
+    small = (expected > 1e-4) & (expected < 0.02)
+    assert (allowed[small] < expected[small]).all()
+
+
+def test_what_a_wider_type_hides_is_granted_by_the_larger_results() -> None:
+    """What cancels in double, and is exact there, a narrower type computes from larger terms."""
+    expected = np.array([1e-7, *np.linspace(-1, 1, 99)])
+    allowed = from_spread("float32", expected, _spread(2.0**-25 * np.abs(expected)))
+    assert allowed[0] > 1e-6
 
 
 def test_unmoved_integers_are_compared_exactly() -> None:

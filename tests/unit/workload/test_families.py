@@ -70,7 +70,7 @@ def test_indices_stay_indices_in_every_family(family: Family, below: int, seed: 
 
 def test_wide_data_reach_over_many_binades_with_both_signs() -> None:
     """The largest magnitude is over a billion times the smallest, evenly on the way."""
-    content = _filled("wide")
+    content = _filled("wide")[1:-1]
     exponents = np.floor(np.log2(np.abs(content)))
     assert exponents.max() - exponents.min() >= 30
     assert np.histogram(exponents, 6)[0].min() > 400
@@ -87,6 +87,18 @@ def test_sums_of_whole_data_are_exact_in_any_order(
     forward = np.add.accumulate(content)[-1]
     assert forward == np.add.accumulate(content[::-1])[-1] == content.astype(np.float64).sum()
     assert len(set(content.tolist())) > 3
+
+
+@pytest.mark.parametrize("fill", ["normal", "uniform"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float64", "int32", "uint8"])
+def test_the_last_element_is_the_greatest_of_wide_and_the_least_of_whole_data(
+    fill: str, dtype: DType
+) -> None:
+    """And the first the other way round: a kernel that leaves out an end loses a maximum."""
+    wide = _filled("wide", fill=fill, buffer=dtype).astype(np.float64)
+    whole = _filled("whole", fill=fill, buffer=dtype).astype(np.float64)
+    assert wide[-1] == wide.max() > wide.min() == wide[0]
+    assert whole[-1] == whole.min() < whole.max() == whole[0]
 
 
 def test_extreme_data_hold_zeros_of_both_signs_ends_and_repeats() -> None:
