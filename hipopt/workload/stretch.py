@@ -32,6 +32,8 @@ LONG = (70_001, 69_632)
 """The long extent: no multiple of any block, else a multiple of most."""
 _THIN = (3, 2)
 """The first other extents, in order; further ones are 1."""
+_LATE = "did not finish"
+"""What a fault says of a launch that took too long."""
 _LINE = 64
 """Threads of a block that is a line."""
 MAX_THREADS = 3 << 17
@@ -84,13 +86,18 @@ def stretch(
     found: list[Stretched] = []
     with Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
         for name, launches in _proposals(body.usage, alike):
+            most = MAX_THREADS
             for launch in launches:
                 if time.monotonic() > deadline:
                     return tuple(found)
+                if _threads(launch) > most:
+                    continue
                 sight = tracer.trace(_build(launch), {b.name: b.length for b in launch.buffers})
                 if _is_well(sight) and counts(sight.workload) is None:
                     found.append(Stretched(sight.workload, _reason(name)))
                     break
+                if _LATE in sight.reason:
+                    most = _threads(launch) // 2
     return tuple(found)
 
 
@@ -117,14 +124,15 @@ def _reason(long: str) -> str:
 def _proposals(usage: Usage, alike: Sequence[Workload]) -> Iterator[tuple[str, list[Workload]]]:
     """For each scalar that is long in no workload yet: launches that make it so, likeliest first.
 
-    All blocks that it takes, else one of them, for a loop that every thread runs through.
+    All blocks that it takes, else one of the fewest threads, for a loop in each.
     Scalars that an index is compared with come first.
     """
     extents = _extents(usage, alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
             long, even = (_launch(name, size, extents, usage, alike) for size in LONG)
-            one_block = msgspec.structs.replace(long, grid=(1, 1, 1))
+            block = (1, 1, 1) if _is_any_block(long.block, usage) else long.block
+            one_block = msgspec.structs.replace(long, grid=(1, 1, 1), block=block)
             launches = (long, *([one_block] if name in usage.trips else []), even)
             yield f"'{name}'", [x for x in dict.fromkeys(launches) if _is_cheap(x)]
     for axis in range(3):
@@ -169,10 +177,14 @@ def _many_blocks(
     """
     base = min(alike, key=_threads)
     most = max(w.grid[axis] for w in alike)
-    sides = {f"d{a}" for a, side in zip("xyz", base.block, strict=True) if side > 1}
-    is_free = not _has_fixed_block(usage) and sides <= usage.indices
     follows = grid_rule(axis, base, alike) is not None
-    if most == 1 or most > BEYOND_16_BITS or follows or not is_free or usage.loops_by_grid:
+    if (
+        most == 1
+        or most > BEYOND_16_BITS
+        or follows
+        or not _is_any_block(base.block, usage)
+        or usage.loops_by_grid
+    ):
         return None
     thin = _thin(extents)
     single = msgspec.structs.replace(base, block=(1, 1, 1))
@@ -181,19 +193,17 @@ def _many_blocks(
     return msgspec.structs.replace(launch, grid=(x, y, z))
 
 
-def _has_fixed_block(usage: Usage) -> bool:
-    return bool(usage.lds_shapes or usage.lds_types or usage.launch_bounds)
+def _is_any_block(block: Dim3, usage: Usage) -> bool:
+    """Whether the kernel works with a block of any shape: it asks for it, and shares nothing."""
+    sides = {f"d{axis}" for axis, side in zip("xyz", block, strict=True) if side > 1}
+    is_fixed = usage.lds_shapes or usage.lds_types or usage.launch_bounds
+    return not is_fixed and sides <= usage.indices
 
 
 def _blocks(block: Dim3, usage: Usage) -> Iterator[Dim3]:
     """The block, and lines of threads where the kernel works with a block of any shape."""
     yield block
-    axes = [axis for axis, side in zip("xyz", block, strict=True) if side > 1]
-    if (
-        not _has_fixed_block(usage)
-        and len(axes) > 1
-        and all(f"d{axis}" in usage.indices for axis in axes)
-    ):
+    if sum(side > 1 for side in block) > 1 and _is_any_block(block, usage):
         yield from ((_LINE, 1, 1), (1, _LINE, 1))
 
 
