@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.kernels import (
-    NO_SPEEDUP,
+    SHORT_S,
     Kernel,
     add_choice,
     chosen,
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--timed", action="store_true", help="time as long as a real judgement")
     parser.add_argument("-o", "--output", type=Path, help="table of trials (JSON Lines); resumed")
     options = parser.parse_args()
-    judging = JudgeOptions() if options.timed else JudgeOptions(min_speedup=NO_SPEEDUP)
+    judging = JudgeOptions() if options.timed else JudgeOptions(timing_budget_s=SHORT_S)
     table = Table(options.output, lambda row: (row["kernel"], row["form"], row["time"]))
     jobs = [
         Job(kernel=kernel, times=times, options=judging)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmarks.kernels import (
-    NO_SPEEDUP,
+    SHORT_S,
     Kernel,
     add_choice,
     chosen,
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="table of mutants (JSON Lines); resumed")
     options = parser.parse_args()
     judging = JudgeOptions(
-        min_speedup=JudgeOptions().min_speedup if options.timed else NO_SPEEDUP,
+        timing_budget_s=JudgeOptions().timing_budget_s if options.timed else SHORT_S,
         launch_timeout_s=LAUNCH_TIMEOUT_S,
     )
     table = Table(options.output, lambda row: (row["kernel"], row["key"]))
