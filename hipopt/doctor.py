@@ -22,6 +22,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding(name="python", health=Health.OK, detail=sys.version.split()[0])
     device = CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
     yield from _tried("cpu device", lambda: [_cpu_device(device)])
+    yield from _tried("microscope", lambda: [_microscope(device)])
     yield from _tried("sandbox", lambda: sandbox_findings(device))
     yield _gpu_device()
     yield from _tried("embedded broker", lambda: [_embedded()], fail=Health.WARN)
@@ -45,6 +46,23 @@ def _cpu_device(device: CpuDevice) -> Finding:
         name="cpu device",
         health=Health.OK,
         detail=f"{described.name}, {described.toolchain}",
+    )
+
+
+def _microscope(device: CpuDevice) -> Finding:
+    trouble = device.microscope_trouble
+    if trouble is None:
+        return Finding(
+            name="microscope",
+            health=Health.OK,
+            detail="candidates are searched for races and stray accesses before they are judged",
+        )
+    first = trouble.strip().splitlines()[0] if trouble.strip() else "it shows nothing"
+    return Finding(
+        name="microscope",
+        health=Health.WARN,
+        detail=f"candidates are judged without a look for races and stray accesses: {first}; "
+        "install g++ 12 or clang 14, or later ones",
     )
 
 
