@@ -6,7 +6,8 @@
 - whole: small integers, or multiples of a power of two where the range holds too few. Sums and
   products of them are exact in any order, so that results can be compared exactly.
 - extreme: half of the elements are one of a few values: zero, minus zero, one, the ends of the
-  range, and two repeated ones. Shows ties, divisions, and comparisons at the edge.
+  range, and two repeated ones; a quarter in a row is the same. Shows ties, divisions, and
+  comparisons at the edge.
 
 In wide and whole data the first and the last element are the two ends of all, so that a greatest or
 a least is lost where the last one is not looked at.
@@ -212,9 +213,14 @@ def _extreme(length: int, span: Range, rng: _Rng) -> NDArray[Any]:
 
 
 def _sprinkled(values: NDArray[Any], palette: NDArray[Any], rng: _Rng) -> NDArray[Any]:
-    """The values, half of them replaced by one of the palette."""
+    """The values, half of them replaced by one of the palette, a quarter in a row by the same."""
     chosen = palette[rng.integers(0, palette.size, values.size)]
-    return np.where(rng.random(values.size) < 0.5, chosen, values)
+    sprinkled = np.where(rng.random(values.size) < 0.5, chosen, values)
+    if values.size >= _MANY:
+        run = values.size // 4
+        start = int(rng.integers(0, values.size - run))
+        sprinkled[start : start + run] = rng.choice(palette)
+    return sprinkled
 
 
 def _signs(length: int, rng: _Rng) -> NDArray[np.float64]:
