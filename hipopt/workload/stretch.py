@@ -2,7 +2,7 @@
 
 An index held in too narrow a type shows only where it exceeds that type. Each integer scalar that
 the kernel counts up to is once made longer than 65,536, while the others are a few, so that a
-launch stays cheap.
+launch stays cheap. Blocks keep their shape: candidates may be made for it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from hipopt.workload.templates import template_values
 from hipopt.workload.trace import Build, Sight, Tracer
 from hipopt.workload.types import ArgumentType, Types
 
-Dim3 = tuple[int, int, int]
-
 BEYOND_16_BITS = 65_536
 LONG = (70_001, 69_632)
 """The long extent: no multiple of any block, else a multiple of most."""
@@ -34,9 +32,7 @@ _THIN = (3, 2)
 """The first other extents, in order; further ones are 1."""
 _LATE = "did not finish"
 """What a fault says of a launch that took too long."""
-_LINE = 64
-"""Threads of a block that is a line."""
-MAX_THREADS = 3 << 17
+MAX_THREADS = 5 << 18
 MAX_BUFFER_BYTES = 8 << 20
 """Of all buffers together."""
 
@@ -124,20 +120,17 @@ def _reason(long: str) -> str:
 def _proposals(usage: Usage, alike: Sequence[Workload]) -> Iterator[tuple[str, list[Workload]]]:
     """For each scalar that is long in no workload yet: launches that make it so, likeliest first.
 
-    All blocks that it takes, else one of the fewest threads, for a loop in each.
-    Scalars that an index is compared with come first.
+    Scalars that an index is compared with come first. Blocks and coverage are those of the other
+    launches.
     """
     extents = _extents(usage, alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
-            long, even = (_launch(name, size, extents, usage, alike) for size in LONG)
-            block = (1, 1, 1) if _is_any_block(long.block, usage) else long.block
-            one_block = msgspec.structs.replace(long, grid=(1, 1, 1), block=block)
-            launches = (long, *([one_block] if name in usage.trips else []), even)
-            yield f"'{name}'", [x for x in dict.fromkeys(launches) if _is_cheap(x)]
+            launches = (_launch(name, size, extents, alike) for size in LONG)
+            yield f"'{name}'", [launch for launch in launches if _is_cheap(launch)]
     for axis in range(3):
         many = _many_blocks(axis, extents, usage, alike)
-        if many is not None:
+        if many is not None and _is_cheap(many):
             yield f"the number of blocks along {'xyz'[axis]}", [many]
 
 
@@ -153,15 +146,14 @@ def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
 
 
 def _launch(
-    name: str, long: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
+    name: str, long: int, extents: Sequence[str], alike: Sequence[Workload]
 ) -> Workload:  # fmt: skip
-    """The smallest launch, `name` made that long and other extents thin, in the fewest threads."""
+    """The smallest launch, `name` made that long and other extents thin."""
     smallest = min(alike, key=_threads)
     others = [e for e in extents if e != name]
     thin = _thin(others)
     values = {**values_of(smallest), **thin, name: long}
-    bases = (msgspec.structs.replace(smallest, block=b) for b in _blocks(smallest.block, usage))
-    return min((resized(base, values, alike) for base in bases), key=_threads)
+    return resized(smallest, values, alike)
 
 
 def _thin(extents: Sequence[str]) -> dict[str, int]:
@@ -171,40 +163,15 @@ def _thin(extents: Sequence[str]) -> dict[str, int]:
 def _many_blocks(
     axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
 ) -> Workload | None:
-    """Many blocks of one thread along an axis that follows no scalar.
-
-    None where it is long already, or a block's size is fixed.
-    """
+    """Many blocks along an axis that follows no scalar; None where it is long already."""
     base = min(alike, key=_threads)
     most = max(w.grid[axis] for w in alike)
     follows = grid_rule(axis, base, alike) is not None
-    if (
-        most == 1
-        or most > BEYOND_16_BITS
-        or follows
-        or not _is_any_block(base.block, usage)
-        or usage.loops_by_grid
-    ):
+    if most == 1 or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
         return None
-    thin = _thin(extents)
-    single = msgspec.structs.replace(base, block=(1, 1, 1))
-    launch = resized(single, {**values_of(base), **thin}, alike)
+    launch = resized(base, {**values_of(base), **_thin(extents)}, alike)
     x, y, z = (LONG[0] if at == axis else side for at, side in enumerate(launch.grid))
     return msgspec.structs.replace(launch, grid=(x, y, z))
-
-
-def _is_any_block(block: Dim3, usage: Usage) -> bool:
-    """Whether the kernel works with a block of any shape: it asks for it, and shares nothing."""
-    sides = {f"d{axis}" for axis, side in zip("xyz", block, strict=True) if side > 1}
-    is_fixed = usage.lds_shapes or usage.lds_types or usage.launch_bounds
-    return not is_fixed and sides <= usage.indices
-
-
-def _blocks(block: Dim3, usage: Usage) -> Iterator[Dim3]:
-    """The block, and lines of threads where the kernel works with a block of any shape."""
-    yield block
-    if sum(side > 1 for side in block) > 1 and _is_any_block(block, usage):
-        yield from ((_LINE, 1, 1), (1, _LINE, 1))
 
 
 def _is_cheap(launch: Workload) -> bool:

@@ -54,6 +54,7 @@ def test_each_extent_is_once_beyond_16_bits(prepared: Prepared) -> None:
     longest = [max(values_of(w).items(), key=lambda v: v[1]) for w in prepared.workloads[2:]]
     assert sorted(longest) == [("cols", 70_001), ("rows", 70_001)]
     assert [w.timed for w in prepared.workloads] == [True, True, False, False]
+    assert {w.block for w in prepared.workloads} == {(16, 16, 1)}
     assert prepared.reasons[:2] == ("given", "given")
     assert all("beyond 16 bits" in reason for reason in prepared.reasons[2:])
 
