@@ -144,7 +144,8 @@ class Screen:
 
     def _quickest(self) -> list[tuple[int, Qualified]]:
         """The workloads whose instrumented launches fit the time, quickest first."""
-        watched = [q for q in enumerate(self._prepared.qualified) if q[1].instrumented]
+        known = enumerate(self._prepared.qualified)
+        watched = [(n, q) for n, q in known if q.instrumented and q.workload.timed]
         chosen: list[tuple[int, Qualified]] = []
         spent_s = 0.0
         for number, qualified in sorted(watched, key=lambda q: q[1].instrumented_s):

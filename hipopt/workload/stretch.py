@@ -89,8 +89,9 @@ def stretch(
                 if _threads(launch) > most:
                     continue
                 sight = tracer.trace(_build(launch), {b.name: b.length for b in launch.buffers})
-                if _is_well(sight) and counts(sight.workload) is None:
-                    found.append(Stretched(sight.workload, _reason(name)))
+                long = _at_least(sight.workload, launch)
+                if _is_well(sight) and counts(long) is None:
+                    found.append(Stretched(long, _reason(name)))
                     break
                 if _LATE in sight.reason:
                     most = _threads(launch) // 2
@@ -103,6 +104,17 @@ def _types(body: Body, template: tuple[str, ...]) -> list[ArgumentType] | None:
     found = [known.of(p, names) for p in body.capsule.parameters]
     types = [kind for kind in found if not isinstance(kind, str)]
     return types if len(types) == len(found) else None
+
+
+def _at_least(reached: Workload, launch: Workload) -> Workload:
+    """Buffers as long as was reached, or as the other launches' are for their scalars.
+
+    How far data reach that index others depends on the draw.
+    """
+    lengths = {b.name: max(b.length, r.length) for b, r in zip(
+        launch.buffers, reached.buffers, strict=True
+    )}  # fmt: skip
+    return _build(reached)(lengths)
 
 
 def _is_well(sight: Sight) -> bool:
