@@ -51,7 +51,11 @@ def qualify(bench: Bench, workload: Workload, const: Sequence[bool]) -> Qualifie
         return Disqualified(reason=found)
     looks, freedoms, notes = found
     qualified = msgspec.structs.replace(qualified, freedoms=freedoms)
-    objection = _constant(bench, qualified, looks) or _passing(bench, qualified, looks)
+    objection = (
+        _constant(bench, qualified, looks)
+        or _passing(bench, qualified, looks)
+        or _uncovered(qualified, looks["ordinary"])
+    )
     if objection:
         return Disqualified(reason=objection)
     measured = looks["ordinary"].spread is not None
@@ -147,6 +151,19 @@ def _constant(bench: Bench, qualified: Qualified, looks: dict[Family, Look]) -> 
         same = (np.array_equal(bits(first[index]), bits(o[index])) for o in (other, *others))
         if qualified.outputs[index] and all(same):
             return f"the output '{buffer.name}' doesn't depend on the inputs"
+    return None
+
+
+def _uncovered(qualified: Qualified, look: Look) -> str | None:
+    """The objection that a launch which only adds a size leaves a part of an output unwritten.
+
+    Its grid may not be the one that the kernel's host would choose, and a candidate that hands out
+    the work in another way would write another part.
+    """
+    rows = zip(qualified.workload.buffers, qualified.outputs, look.before, look.after, strict=True)
+    for buffer, output, before, after in rows:
+        if output and not qualified.workload.timed and (bits(before) == bits(after)).any():
+            return f"a part of '{buffer.name}' is not written"
     return None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -147,14 +148,16 @@ def _proposals(usage: Usage, alike: Sequence[Workload]) -> Iterator[tuple[str, l
 
 
 def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
-    """The scalars that are counted up to."""
+    """The scalars that are counted up to, and of which it is clear what follows them."""
     counted = set(usage.bounds) | set(usage.strides) | usage.trips | usage.divisors
     base = values_of(alike[0])
-    changing = {n for n in base if len({values_of(w).get(n) for w in alike}) > 1}
-    return [
+    known = {name: tuple(values_of(w).get(name) for w in alike) for name in base}
+    found = [
         name for name, value in base.items()
-        if name in counted and value > 1 and (len(alike) == 1 or name in changing)
+        if name in counted and value > 1 and (len(alike) == 1 or len(set(known[name])) > 1)
     ]  # fmt: skip
+    alone = Counter(known[name] for name in found)
+    return [name for name in found if alone[known[name]] == 1]
 
 
 def _launch(
