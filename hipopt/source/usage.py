@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -63,9 +63,6 @@ class Usage:
     launch_bounds: str | None = None
     loops_by_grid: bool = False
     """Whether a loop steps by the whole grid."""
-    loops_by_block: bool = False
-    """Whether a loop steps by the block."""
-    mod_types: Mapping[str, str] = field(default_factory=dict)
 
 
 class Body:
@@ -298,11 +295,7 @@ class _Reader:
         )
         if step is not None:
             stepped = self.atoms(step)
-            by_grid = any(a[0] == "g" and len(a) == 2 for a in stepped)
-            self.usage.loops_by_grid |= by_grid
-            self.usage.loops_by_block |= not by_grid and any(
-                a[0] == "d" and len(a) == 2 for a in stepped
-            )
+            self.usage.loops_by_grid |= any(a[0] == "g" and len(a) == 2 for a in stepped)
         if test is None:
             return
         atoms = self.atoms(test)

@@ -30,6 +30,7 @@ _WATCHED_BUFFER = struct.Struct("<QQQ")
 _WATCHED_LDS = struct.Struct("<II")
 _LDS_OFFSET = _WATCH.size + MAX_BUFFERS * _WATCHED_BUFFER.size
 MAX_LDS_ARRAYS = 512
+"""The child has room for as many; a kernel decides how many it declares."""
 
 
 class Say(IntEnum):
@@ -123,8 +124,9 @@ def watch_request(
 ) -> bytes:
     """Tells the child to watch buffers (address, bytes, bytes of an element) and static LDS.
 
-    Arrays in LDS are (offset, bytes).
+    Arrays in LDS are (offset, bytes); an access to one beyond `MAX_LDS_ARRAYS` is out of bounds.
     """
+    lds_arrays = lds_arrays[:MAX_LDS_ARRAYS]
     header = _WATCH.pack(
         4, sequence, observation_address, room_bytes, len(buffers), len(lds_arrays)
     )
