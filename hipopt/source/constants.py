@@ -19,7 +19,7 @@ from hipopt.source.launches import definitions_of, functions_of
 from hipopt.source.parameters import dtype_of, resolve, type_aliases
 from hipopt.source.parse import parse
 from hipopt.source.piece import Piece
-from hipopt.source.tree import declarator_name, first, parse_tree, span
+from hipopt.source.tree import declarator_name, first, span
 
 MAX_NUMBERS = 1 << 14
 """All that fits into 64 KiB of constant memory as 4-byte numbers."""
@@ -59,8 +59,7 @@ class _Known:
     def with_value(self, piece: Piece) -> str:
         """The declaration with a value behind every name that has none."""
         text = piece.text
-        plain = parse_tree(text)  # a macro in a bound is no qualifier
-        declaration = first(piece.tree if plain.has_error else plain, "declaration")
+        declaration = first(piece.tree, "declaration")
         kind = declaration.child_by_field_name("type") if declaration else None
         if declaration is None or kind is None or "extern" in piece.head:
             return text

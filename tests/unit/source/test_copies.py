@@ -27,7 +27,8 @@ def test_elements_that_keep_their_place_are_a_copy(body: str) -> None:
     [
         "a[i] = b[n - i];", "a[i] = b[i] + 0;", "a[i] += b[i];", "a[i] = fmaxf(b[i], 0);",
         "a[i] = b[i]; a[0] = 1;", "a[i] = a[i];", "a[i++] = b[i++];", "*a = b[i];",
-        "float* p = a; p[i] = b[i];", "a[i] = b[i]; ++a[i];", "float v = b[i]; a[i] = v;", "n = 3;", "a += n; a[i] = b[i];", "a[i -= 1] = b[i -= 1];",
+        "float* p = a; p[i] = b[i];", "a[i] = b[i]; ++a[i];", "float v = b[i]; a[i] = v;", "n = 3;",
+        "a += n; a[i] = b[i];", "a[i -= 1] = b[i -= 1];",
     ],
 )  # fmt: skip
 def test_anything_else_is_none(body: str) -> None:
