@@ -1,4 +1,4 @@
-"""How far the reference's results move when its rounding, or the order of its threads, changes."""
+"""How far the reference's results move with its rounding, its threads' order and its inputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 
 from hipopt.device.interface import Fault, Rounding, Schedule
 from hipopt.judge.execution import Arrays, Runner
-from hipopt.judge.tolerance import Floats, Spread
+from hipopt.judge.outputs import are_written
+from hipopt.judge.tolerance import Floats, Spread, is_whole
 from hipopt.records import Workload
 
 ROUNDINGS: tuple[Rounding, ...] = ("up", "down", "zero")
+
+_PERTURBATIONS = 2
+"""Ways in which inputs are off: a sum may stay as it is by luck."""
+_NEAR, _FAR = 1, 4
+"""How far they are, the same way both times: see `_moved_by_inputs`."""
+_UNITS = {"float32": 2.0**-23, "float64": 2.0**-52}
+"""In the last place. Inputs of narrower types are what they are: one of their units is more than
+honest code errs by."""
 
 
 def shuffled(seed: int) -> Schedule:
@@ -44,7 +53,71 @@ def spread_of(
     order = _moved(runner, nearest, ORDERS if in_any_order else ())
     if isinstance(rounding, Fault) or isinstance(order, Fault):
         return rounding if isinstance(rounding, Fault) else cast(Fault, order)
-    return [Spread(*pair) for pair in zip(rounding, order, strict=True)]
+    if _is_exact(nearest, rounding):
+        inputs: list[Floats] = [np.zeros(array.shape) for array in nearest]
+    else:
+        inputs = _moved_by_inputs(runner, workload, before, nearest)
+    return [Spread(*moved) for moved in zip(rounding, order, inputs, strict=True)]
+
+
+def _is_exact(nearest: Arrays, rounding: list[Floats]) -> bool:
+    """Whether all floats are such as have no rounding error in any order."""
+    floats = (array for array in nearest if array.dtype.kind not in "iub")
+    whole = all(bool(is_whole(array.astype(np.float64)).all()) for array in floats)
+    return whole and not any(moved.any() for moved in rounding)
+
+
+def _moved_by_inputs(
+    runner: Runner, workload: Workload, before: Arrays, nearest: Arrays
+) -> list[Floats]:
+    """How far each element moves where every input is off by about one unit in its last place.
+
+    Inputs are off by a few units, and by four times as many the same way; a third of what lies
+    between the results is what one unit does. A comparison that an input just meets comes out the
+    same both times, so that its step, which no honest candidate is granted, is not in it. 0 where
+    the reference does not bear such inputs.
+    """
+    furthest: list[Floats] = [np.zeros(array.shape) for array in nearest]
+    types = _perturbed_types(before, nearest)
+    if not any(array.dtype.name in types for array in before):
+        return furthest
+    for number in range(_PERTURBATIONS):
+        near, far = (
+            runner.run(workload, _off(workload, before, types, number, how_far))
+            for how_far in (_NEAR, _FAR)
+        )
+        if isinstance(near, Fault) or isinstance(far, Fault):
+            return [np.zeros(array.shape) for array in nearest]
+        for index, (n, f) in enumerate(zip(near, far, strict=True)):
+            moved = _gap(n, f) / (_FAR - _NEAR)
+            moved[~np.isfinite(moved)] = 0.0
+            furthest[index] = np.maximum(furthest[index], moved)
+    return furthest
+
+
+def _perturbed_types(before: Arrays, nearest: Arrays) -> frozenset[str]:
+    """Those of inputs that are no narrower than any result: their units say something of it."""
+    written = are_written(before, nearest)
+    results = {array.dtype.name for array, was in zip(nearest, written, strict=True) if was}
+    return frozenset({"float64"} if "float64" in results else _UNITS)
+
+
+def _off(
+    workload: Workload, before: Arrays, types: frozenset[str], number: int, how_far: int
+) -> Arrays:
+    """The inputs, each nearer to zero by one unit in its last place or by three, times `how_far`.
+
+    So they stay in a range that holds zero. Sorted ones stay as they are, or they would not be.
+    """
+    off = []
+    for index, (buffer, array) in enumerate(zip(workload.buffers, before, strict=True)):
+        if array.dtype.name not in types or buffer.fill == "sorted":
+            off.append(array)
+            continue
+        units = np.random.default_rng([number, index]).choice([1.0, 3.0], array.shape)
+        factor = 1.0 - how_far * _UNITS[array.dtype.name] * units
+        off.append((array * factor).astype(array.dtype))
+    return off
 
 
 def _moved(runner: Runner, nearest: Arrays, schedules: Sequence[Schedule]) -> list[Floats] | Fault:
