@@ -1,7 +1,8 @@
 """Proof that no honest candidate is refused by chance.
 
 Every candidate that is known to be right (recorded replies that are expected to be correct, the
-honest twins in the museum of exploits, the original itself) is compared with its original over and
+honest twins in the museum of exploits, the original itself, and the original compiled with leave to
+sum in another order, where the compiler is GCC) is compared with its original over and
 over, each time on the data of fresh secret seeds: all that a judgement does but its timing, which
 would take most of the time and compares no otherwise. One refusal is an error of the judge. It is
 printed with the seeds that show it again (`hipopt evaluate --seed`).
@@ -45,6 +46,15 @@ SEEDS = 8
 """Of one judgement: a timed one draws that many and more."""
 
 
+REORDERED = """#pragma GCC push_options
+#pragma GCC optimize ("O3,associative-math,no-signed-zeros,no-trapping-math")
+{}
+#pragma GCC pop_options
+"""
+"""Sums of one thread in another order, in vectors where it can be. No rule of candidates' is looked
+at here, or it would be refused; compilers other than GCC leave it as it is."""
+
+
 class Job(Record, frozen=True, kw_only=True):
     """Some judgements of one candidate."""
 
@@ -76,6 +86,8 @@ def honest(kernels: list[Kernel], *, museum: bool) -> Iterator[Candidate]:
     for kernel in kernels:
         text = kernel.capsule.kernel_text
         yield Candidate(kernel=kernel, origin=f"itself {kernel.label}", code=text)
+        reordered = REORDERED.format(text)
+        yield Candidate(kernel=kernel, origin=f"reordered {kernel.label}", code=reordered)
     right = _expected_correct()
     yield from (reply for reply in replies(kernels) if reply.origin in right)
     if museum:
