@@ -65,7 +65,7 @@ class Job(Record, frozen=True, kw_only=True):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_choice(parser)
-    parser.add_argument("--times", type=int, default=30, help="how often each is judged")
+    parser.add_argument("--times", type=int, default=12, help="how often each is judged")
     parser.add_argument("--processes", type=int, help="by default one a core")
     parser.add_argument("-o", "--output", type=Path, help="table of judgements (JSON Lines)")
     options = parser.parse_args()
