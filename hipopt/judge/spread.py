@@ -20,9 +20,8 @@ _PERTURBATIONS = 2
 """Ways in which inputs are off: a sum may stay as it is by luck."""
 _NEAR, _FAR = 1, 4
 """How far they are, the same way both times: see `_moved_by_inputs`."""
-_UNITS = {"float32": 2.0**-23, "float64": 2.0**-52}
-"""In the last place. Inputs of narrower types are what they are: one of their units is more than
-honest code errs by."""
+_UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""In the last place."""
 
 
 def shuffled(seed: int) -> Schedule:
@@ -74,49 +73,51 @@ def _moved_by_inputs(
 
     Inputs are off by a few units, and by four times as many the same way; a third of what lies
     between the results is what one unit does. A comparison that an input just meets comes out the
-    same both times, so that its step, which no honest candidate is granted, is not in it. 0 where
-    the reference does not bear such inputs.
+    same both times, so that its step, which no honest candidate is granted, is not in it. Units
+    are those of the type that honest code computes in: double where it is given or asked for, else
+    float. Inputs that are all of narrower types can only be off by more, and results are taken to
+    move in proportion. 0 where the reference does not bear it.
     """
     furthest: list[Floats] = [np.zeros(array.shape) for array in nearest]
-    types = _perturbed_types(before, nearest)
-    if not any(array.dtype.name in types for array in before):
+    written = are_written(before, nearest)
+    inputs, results = _units(before, written, False), _units(before, written, True)
+    if not inputs and not results:
         return furthest
+    unit = min(_UNITS["float32"], *inputs, *results)
+    step = max(unit, min(inputs or results))
     for number in range(_PERTURBATIONS):
         near, far = (
-            runner.run(workload, _off(workload, before, types, number, how_far))
+            runner.run(workload, _off(workload, before, step, number, how_far))
             for how_far in (_NEAR, _FAR)
         )
         if isinstance(near, Fault) or isinstance(far, Fault):
             return [np.zeros(array.shape) for array in nearest]
         for index, (n, f) in enumerate(zip(near, far, strict=True)):
-            moved = _gap(n, f) / (_FAR - _NEAR)
+            moved = _gap(n, f) * (unit / step / (_FAR - _NEAR))
             moved[~np.isfinite(moved)] = 0.0
             furthest[index] = np.maximum(furthest[index], moved)
     return furthest
 
 
-def _perturbed_types(before: Arrays, nearest: Arrays) -> frozenset[str]:
-    """Those of inputs that are no narrower than any result: their units say something of it."""
-    written = are_written(before, nearest)
-    results = {array.dtype.name for array, was in zip(nearest, written, strict=True) if was}
-    return frozenset({"float64"} if "float64" in results else _UNITS)
+def _units(buffers: Arrays, written: list[bool], of_results: bool) -> list[float]:
+    """Of the float buffers that are written, or of those that are not."""
+    names = [a.dtype.name for a, was in zip(buffers, written, strict=True) if was == of_results]
+    return [_UNITS[name] for name in names if name in _UNITS]
 
 
-def _off(
-    workload: Workload, before: Arrays, types: frozenset[str], number: int, how_far: int
-) -> Arrays:
-    """The inputs, each nearer to zero by one unit in its last place or by three, times `how_far`.
+def _off(workload: Workload, before: Arrays, step: float, number: int, how_far: int) -> Arrays:
+    """The inputs of a type that fine, each nearer to zero by one step or by three, times `how_far`.
 
     So they stay in a range that holds zero. Sorted ones stay as they are, or they would not be.
     """
     off = []
     for index, (buffer, array) in enumerate(zip(workload.buffers, before, strict=True)):
-        if array.dtype.name not in types or buffer.fill == "sorted":
+        if _UNITS.get(array.dtype.name, np.inf) > step or buffer.fill == "sorted":
             off.append(array)
             continue
-        units = np.random.default_rng([number, index]).choice([1.0, 3.0], array.shape)
-        factor = 1.0 - how_far * _UNITS[array.dtype.name] * units
-        off.append((array * factor).astype(array.dtype))
+        steps = np.random.default_rng([number, index]).choice([1.0, 3.0], array.shape)
+        moved = array.astype(np.float64) * (1.0 - how_far * step * steps)
+        off.append(moved.astype(array.dtype))
     return off
 
 

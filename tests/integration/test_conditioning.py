@@ -72,16 +72,27 @@ def test_the_step_of_a_comparison_is_not_rounding(cpu_device: CpuDevice, step: s
     assert (_inputs_spread(cpu_device, source, LAUNCH, before) < 1e-5).all()
 
 
-def test_inputs_of_a_wider_result_are_exact(cpu_device: CpuDevice) -> None:
-    """Units of float32 say nothing about how a double is to be computed from it."""
-    source = """__global__ void k(const float* x, double* y, int width) {
-        int i = blockIdx.x * width + threadIdx.x; y[i] = exp((double)x[i]); }"""
+@pytest.mark.parametrize(
+    ("inputs", "result", "unit"),
+    [("float32", "float64", 2.0**-52), ("float16", "float32", 2.0**-23)],
+)
+def test_units_are_those_of_what_is_computed_in(
+    cpu_device: CpuDevice, inputs: str, result: str, unit: float
+) -> None:
+    """Inputs of a narrower type are exact: their own units are no excuse for lost digits."""
+    types = {"float16": "_Float16", "float32": "float", "float64": "double"}
+    source = f"""__global__ void k(const {types[inputs]}* x, {types[result]}* y, int width) {{
+        int i = blockIdx.x * width + threadIdx.x; y[i] = exp(({types[result]})x[i]); }}"""
     launch = workload(
-        buffer("x", ROWS * WIDTH), buffer("y", ROWS * WIDTH, "zeros", "float64"),
+        buffer("x", ROWS * WIDTH, "normal", inputs), buffer("y", ROWS * WIDTH, "zeros", result),
         scalar("width", WIDTH), grid=ROWS,
     )  # fmt: skip
-    before = [_rows()[0], np.zeros(ROWS * WIDTH)]
-    assert not _inputs_spread(cpu_device, source, launch, before).any()
+    x = _rows()[0].astype(inputs)
+    moved = _inputs_spread(cpu_device, source, launch, [x, np.zeros(ROWS * WIDTH, result)])
+    values = x.astype(np.float64)
+    once = np.abs(values) * np.exp(values) * unit
+    assert (moved > once / 2).all()
+    assert (moved < 4 * once).all()
 
 
 LAYER_NORM = 104
