@@ -46,9 +46,10 @@ def resized(base: Workload, values: Mapping[str, int], alike: Sequence[Workload]
     """
     x, y, z = (_grid_side(axis, base, values, alike) for axis in range(3))
     args: list[Argument] = []
+    known = {**values, **_sides((x, y, z))}
     for at, argument in enumerate(base.args):
         if isinstance(argument, Buffer):
-            args.append(_buffer(at, argument, values, alike))
+            args.append(_buffer(at, argument, known, alike))
         elif argument.name in values:
             args.append(msgspec.structs.replace(argument, value=values[argument.name]))
         else:
@@ -77,9 +78,14 @@ def grid_rule(axis: int, base: Workload, alike: Sequence[Workload]) -> Product |
     return None
 
 
+def _sides(grid: tuple[int, int, int]) -> dict[str, int]:
+    """The grid as if it were scalars: what has one element a block follows it."""
+    return {f"gridDim.{axis}": side for axis, side in zip("xyz", grid, strict=True)}
+
+
 def _buffer(at: int, base: Buffer, values: Mapping[str, int], alike: Sequence[Workload]) -> Buffer:
-    """The buffer at that place among the arguments, for these scalars."""
-    known = [(values_of(w), w.args[at]) for w in alike]
+    """The buffer at that place among the arguments, for these scalars and sides of the grid."""
+    known = [({**values_of(w), **_sides(w.grid)}, w.args[at]) for w in alike]
     buffers = [(v, b) for v, b in known if isinstance(b, Buffer)]
     length = _follow([(v, b.length) for v, b in buffers], values)
     bounds = [(v, b.below) for v, b in buffers if b.below is not None]
