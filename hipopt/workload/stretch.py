@@ -35,6 +35,8 @@ BEYOND_16_BITS = 65_536
 LONG = (70_001, 69_632, 33_001)
 """The long extent: no multiple of any block, else a multiple of most, else beyond signed 16 bits
 alone."""
+_ROUNDS = 3
+"""Of a loop over the grid, at least."""
 _FEW_MORE = 3
 """So many blocks more than threads in one."""
 _THIN = (3, 2)
@@ -73,7 +75,7 @@ class Stretched(NamedTuple):
 
 def stretch(
     capsule: Capsule, microscope: Microscope, workloads: Sequence[Workload], counts: Counts,
-    options: StretchOptions | None = None,
+    options: StretchOptions | None = None, *, guessed: bool = False,
 ) -> tuple[Stretched, ...]:  # fmt: skip
     """Launches on which a verdict counts, each long in another extent; candidates aren't timed on.
 
@@ -83,6 +85,7 @@ def stretch(
         workloads: launches that count.
         counts: the last word on a launch that ran well.
         options: how long to look.
+        guessed: whether the grids are hipopt's own, so that a loop over one may go round.
     """
     if not workloads or not all(w.timed for w in workloads):
         return ()
@@ -97,7 +100,7 @@ def stretch(
     deadline = time.monotonic() + options.budget_s
     found: list[Stretched] = []
     with Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
-        for reason, launches in _proposals(body, alike):
+        for reason, launches in _proposals(body, alike, guessed=guessed):
             most = _most_threads(body)
             for launch in launches:
                 if time.monotonic() > deadline:
@@ -143,7 +146,9 @@ def _most_threads(body: Body) -> int:
     return MAX_THREADS if _BARRIER.search(body.capsule.source) else MAX_UNORDERED_THREADS
 
 
-def _proposals(body: Body, alike: Sequence[Workload]) -> Iterator[tuple[str, list[Workload]]]:
+def _proposals(
+    body: Body, alike: Sequence[Workload], *, guessed: bool
+) -> Iterator[tuple[str, list[Workload]]]:
     """Launches by the reason why they are worth a look, likeliest first.
 
     For each scalar that is long in no workload yet, those that make it so; scalars that an index is
@@ -151,6 +156,8 @@ def _proposals(body: Body, alike: Sequence[Workload]) -> Iterator[tuple[str, lis
     """
     usage = body.usage
     extents = _extents(usage, alike)
+    if guessed and usage.loops_by_grid:
+        yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
     for axis in range(3):
         more = _more_blocks_than_threads(axis, usage, alike)
         yield f"more blocks than threads in one along {'xyz'[axis]}", more
@@ -160,7 +167,7 @@ def _proposals(body: Body, alike: Sequence[Workload]) -> Iterator[tuple[str, lis
             yield f"'{name}' is beyond 16 bits and other extents are small", launches
     for axis in range(3):
         many = _many_blocks(axis, extents, usage, alike)
-        yield f"the number of blocks along {'xyz'[axis]} is beyond 16 bits", many
+        yield f"the number of blocks or threads along {'xyz'[axis]} is beyond 16 bits", many
 
 
 def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
@@ -194,14 +201,19 @@ def _thin(extents: Sequence[str]) -> dict[str, int]:
 def _many_blocks(
     axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
 ) -> list[Workload]:
-    """Many blocks along an axis that follows no scalar; nothing where it is long already."""
+    """Many blocks along an axis that follows no scalar; nothing where it is long already.
+
+    Else so many that there are many threads.
+    """
     base = min(alike, key=_threads)
     most = max(w.grid[axis] for w in alike)
     follows = grid_rule(axis, base, alike) is not None
     if most == 1 or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
         return []
     launch = resized(base, {**values_of(base), **_thin(extents)}, alike)
-    return [_with_blocks(launch, axis, blocks) for blocks in (LONG[0], LONG[-1])]
+    by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
+    counts = (LONG[0], LONG[-1], *by_threads)
+    return [_with_blocks(launch, axis, blocks) for blocks in counts if blocks > most]
 
 
 def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]) -> list[Workload]:
@@ -225,6 +237,15 @@ def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]
     if rule is not None and not usage.loops_by_grid:
         values[rule.names[0]] = blocks
     return [_with_blocks(resized(base, values, alike), axis, blocks)]
+
+
+def _fewer_blocks(alike: Sequence[Workload]) -> list[Workload]:
+    """A share of the blocks of the longest launch, along the axis that has most."""
+    base = max(alike, key=_threads)
+    axis = max(range(3), key=lambda at: base.grid[at])
+    blocks = base.grid[axis] // _ROUNDS
+    fewer = msgspec.structs.replace(base, timed=False)
+    return [_with_blocks(fewer, axis, blocks)] if blocks else []
 
 
 def _with_blocks(launch: Workload, axis: int, blocks: int) -> Workload:
