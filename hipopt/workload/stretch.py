@@ -58,9 +58,9 @@ _PURPOSE = (
 class StretchOptions(NamedTuple):
     """How long stretching may take, and what may come of it."""
 
-    budget_s: float = 4.0
-    """Wall seconds for one kernel, compiling apart; about a third of it on a machine at rest."""
-    launch_timeout_s: float = 1.5
+    budget_s: float = 8.0
+    """Wall seconds for one kernel, compiling apart; about a tenth of it on a machine at rest."""
+    launch_timeout_s: float = 2.5
     """Longest launch under the microscope."""
     compile_timeout_s: float = 60.0
 
@@ -158,9 +158,6 @@ def _proposals(
     extents = _extents(usage, alike)
     if guessed and usage.loops_by_grid:
         yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
-    for axis in range(3):
-        more = _more_blocks_than_threads(axis, usage, alike)
-        yield f"more blocks than threads in one along {'xyz'[axis]}", more
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
             launches = [_launch(name, size, extents, alike) for size in LONG]
@@ -168,6 +165,9 @@ def _proposals(
     for axis in range(3):
         many = _many_blocks(axis, extents, usage, alike)
         yield f"the number of blocks or threads along {'xyz'[axis]} is beyond 16 bits", many
+    for axis in range(3):
+        more = _more_blocks_than_threads(axis, usage, alike)
+        yield f"more blocks than threads in one along {'xyz'[axis]}", more
 
 
 def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
