@@ -58,10 +58,12 @@ _PURPOSE = (
 class StretchOptions(NamedTuple):
     """How long stretching may take, and what may come of it."""
 
-    budget_s: float = 8.0
-    """Wall seconds for one kernel, compiling apart; about a tenth of it on a machine at rest."""
-    launch_timeout_s: float = 2.5
+    budget_s: float = 30.0
+    """Wall seconds for one kernel, compiling apart; about a thirtieth on a machine at rest."""
+    launch_timeout_s: float = 1.5
     """Longest launch under the microscope."""
+    max_late: int = 3
+    """Launches that may take longer before no more are looked at."""
     compile_timeout_s: float = 60.0
 
 
@@ -99,11 +101,12 @@ def stretch(
         return ()
     deadline = time.monotonic() + options.budget_s
     found: list[Stretched] = []
+    late = 0
     with Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
         for reason, launches in _proposals(body, alike, guessed=guessed):
             most = _most_threads(body)
             for launch in launches:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or late == options.max_late:
                     return tuple(found)
                 if _threads(launch) > most or bytes_of(launch) > MAX_BUFFER_BYTES:
                     continue
@@ -114,6 +117,7 @@ def stretch(
                     break
                 if _LATE in sight.reason:
                     most = _threads(launch) // 2
+                    late += 1
     return tuple(found)
 
 
@@ -229,7 +233,7 @@ def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]
     rule = grid_rule(axis, base, alike)
     if usage.loops_by_grid:
         blocks = max(blocks, BEYOND_16_BITS // threads + _FEW_MORE)
-    elif rule is not None and (rule.divisor != 1 or len(rule.names) != 1):
+    elif rule is not None and (len(alike) == 1 or rule.divisor != 1 or len(rule.names) != 1):
         return []
     if threads == 1 or max(w.grid[axis] for w in alike) >= blocks:
         return []
