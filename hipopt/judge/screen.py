@@ -1,12 +1,14 @@
 """The microscope's part of a trial: a candidate looked at closely, on a CPU core.
 
 First its instrumented build: every access to memory is watched, and unordered ones are found. Then
-its plain build, with threads and blocks in several orders.
+its plain build, with threads and blocks in several orders. Variables that are not set hold other
+values in the two: what they leave is compared last.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from hipopt.device.interface import (
     FORWARD,
@@ -30,6 +32,13 @@ INSTRUMENTED_S = 0.6
 quickest workload is looked at however long it takes."""
 
 
+class _Seen(NamedTuple):
+    """An instrumented launch that ended well."""
+
+    observation: Observation
+    left: Arrays
+
+
 class Screen:
     """Looks at one candidate on the microscope; raises the `Objection` that ends its trial."""
 
@@ -47,6 +56,8 @@ class Screen:
         self.lockstep: Conflict | None = None
         """Where the candidate counts on lanes in step."""
         self.checks: list[str] = []
+        self._seen: list[tuple[int, int, Arrays]] = []
+        """Of each workload looked at: its number, the seed, and what the candidate left."""
 
     def observe(self, instrumented: Codes) -> None:
         """Returns where the instrumented candidate ends well and shows no race of its own.
@@ -58,13 +69,14 @@ class Screen:
             seed = self._seeds[number % len(self._seeds)]
             where = f"(workload {number}, {qualified.family(seed)} data)"
             seen = self._observed(instrumented, qualified, seed)
-            if isinstance(seen, Fault) or (seen.race is not None and not qualified.races):
+            if isinstance(seen, Fault) or (seen.observation.race and not qualified.races):
                 own = self._observed(self._prepared.instrumented, qualified, seed)
-                if isinstance(own, Fault) or own.race is not None:
+                if isinstance(own, Fault) or own.observation.race is not None:
                     self.checks.append(f"instrumented build: the original errs, too {where}")
                     continue
                 raise _objection(seen, where)
-            self.lockstep = self.lockstep or seen.lockstep
+            self.lockstep = self.lockstep or seen.observation.lockstep
+            self._seen.append((number, seed, seen.left))
             self.checks.append(f"instrumented build: in bounds, no race of its own {where}")
 
     def run_in_orders(self, codes: Codes) -> None:
@@ -84,6 +96,30 @@ class Screen:
             for number, qualified in enumerate(self._prepared.qualified):
                 if qualified.screened:
                     self._run_in_orders(number, qualified, runners[qualified.workload.template])
+
+    def compare_instrumented(self) -> None:
+        """Returns where the instrumented candidate left what the reference leaves.
+
+        Raises:
+            Objection: with `nondeterministic`, where the reference's own instrumented build agrees
+                with the plain one.
+        """
+        for number, seed, left in self._seen if self.lockstep is None else ():
+            qualified = self._prepared.qualified[number]
+            before = qualified.contents(seed)
+            found = self._compared(number, seed, before, left, FORWARD)
+            if found is None:
+                continue
+            own = self._observed(self._prepared.instrumented, qualified, seed)
+            if isinstance(own, Fault) or self._compared(number, seed, before, own.left, FORWARD):
+                self.checks.append(f"variables not set: the original errs, too (workload {number})")
+                continue
+            raise Objection(
+                Verdict.NONDETERMINISTIC,
+                "the results depend on how it is compiled, as where a variable is read before "
+                f"it is set: {found.describe()}",
+                mismatch=found,
+            )
 
     def _run_in_orders(self, number: int, qualified: Qualified, runner: Runner) -> None:
         for index, order in enumerate(_orders(self._seeds)):
@@ -132,15 +168,13 @@ class Screen:
             )
         self.checks.append("orders of threads not tried: it relies on lockstep")
 
-    def _observed(
-        self, instrumented: Codes, qualified: Qualified, seed: int
-    ) -> Observation | Fault:
+    def _observed(self, instrumented: Codes, qualified: Qualified, seed: int) -> _Seen | Fault:
         code = instrumented[qualified.workload.template]
         with self._microscope.open_instrumented(code) as session:
             fault = load(session, qualified.launch(seed), qualified.contents(seed))
             launched = fault or session.launch(self._options.launch_timeout_s)
             left = launched if isinstance(launched, Fault) else session.read()
-            return left if isinstance(left, Fault) else session.observe()
+            return left if isinstance(left, Fault) else _Seen(session.observe(), left)
 
     def _quickest(self) -> list[tuple[int, Qualified]]:
         """The workloads whose instrumented launches fit the time, quickest first."""
@@ -155,11 +189,12 @@ class Screen:
         return chosen
 
 
-def _objection(seen: Observation | Fault, where: str) -> Objection:
+def _objection(seen: _Seen | Fault, where: str) -> Objection:
     if isinstance(seen, Fault):
         return Objection(seen.verdict, seen.reason)
-    assert seen.race is not None  # noqa: S101 (what the caller found)
-    return Objection(Verdict.NONDETERMINISTIC, f"a race: {seen.race.reason} {where}")
+    race = seen.observation.race
+    assert race is not None  # noqa: S101 (what the caller found)
+    return Objection(Verdict.NONDETERMINISTIC, f"a race: {race.reason} {where}")
 
 
 def _orders(seeds: tuple[int, ...]) -> tuple[Schedule, ...]:

@@ -117,6 +117,7 @@ class Trial:
             if builds.instrumented:
                 self._screen.observe(builds.instrumented)
             self._screen.run_in_orders(builds.plain)
+            self._screen.compare_instrumented()
 
     def _build(self) -> Builds:
         with self._stage("compile"):

@@ -47,12 +47,16 @@ def _contents(
 
 
 def _wide(kind: ArgumentType) -> Content:
-    """Integers of either sign where there is one, products of two still within the type."""
+    """Integers of either sign where there is one, products of two still within the type.
+
+    Beyond 16 bits where the type is: a narrower one shows.
+    """
     if kind.dtype in ("int8", "uint8"):
         return Content("uniform", -128, 128) if kind.dtype == "int8" else Content("uniform", 0, 256)
     if kind.dtype[0] == "u":
-        return Content("uniform", 0, 32768)
-    return Content("uniform", -16384, 16384)
+        return Content("uniform", 0, 32768 if kind.dtype == "uint16" else 65536)
+    end = 16384 if kind.dtype == "int16" else 40000
+    return Content("uniform", -end, end)
 
 
 def positive(contents: Mapping[str, Content]) -> Contents:

@@ -232,8 +232,11 @@ def _short(value: Any, palette: NDArray[Any]) -> Any:  # noqa: ANN401 (a scalar 
     if palette.dtype.kind != "f":
         return value
     mantissa, exponent = np.frexp(value)
-    short = np.ldexp(np.rint(mantissa * 16) / 16, exponent).astype(palette.dtype)
-    return short if palette.min() <= short <= palette.max() else value
+    near = (
+        np.ldexp(whole(mantissa * 16) / 16, exponent) for whole in (np.trunc, np.ceil, np.floor)
+    )
+    short = (value.dtype.type(v) for v in near)
+    return next((v for v in short if palette.min() <= v <= palette.max()), value)
 
 
 def _signs(length: int, rng: _Rng) -> NDArray[np.float64]:

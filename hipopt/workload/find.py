@@ -76,7 +76,7 @@ class _Search:
 
     def _found(self, starts: list[Start]) -> Found:
         workloads = tuple(s.sight.workload for s in starts)
-        long = stretch(self._body.capsule, self._microscope, workloads, self._counts)
+        long = stretch(self._body.capsule, self._microscope, workloads, self._counts, guessed=True)
         return Found(
             workloads=(*workloads, *(one.workload for one in long)),
             reasons=(

@@ -22,7 +22,7 @@ _LEAST_SCALE = 1.5
 
 def climb(case: Case, start: Start) -> list[Start]:
     """The launch with tame data, and others like it: small ones first, the last for timing."""
-    start = _mostly_finite(case, _least_lds(case, start))
+    start = _mostly_finite(case, _with_least_lds(case, start))
     found = [start]
     if start.size.name == "odd":
         found += _also(case, start, aligned_size(start.plan.block, case.axes))
@@ -58,6 +58,13 @@ def _with_lds(case: Case, start: Start, size: Size) -> Start | None:
     plan = start.plan._replace(lds_bytes=None)
     found = case.traced(plan, size)
     return None if found is None else _least_lds(case, Start(plan, size, found))
+
+
+def _with_least_lds(case: Case, start: Start) -> Start:
+    """With no more dynamic LDS than it needs, where the launch counts with that."""
+    least = _least_lds(case, start)
+    same = least.sight.workload == start.sight.workload
+    return least if same or case.does_count(least.sight.workload) else start
 
 
 def _least_lds(case: Case, start: Start) -> Start:

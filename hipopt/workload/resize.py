@@ -48,7 +48,7 @@ def resized(base: Workload, values: Mapping[str, int], alike: Sequence[Workload]
     args: list[Argument] = []
     for at, argument in enumerate(base.args):
         if isinstance(argument, Buffer):
-            args.append(_buffer(at, argument, values, alike))
+            args.append(_buffer(at, argument, values, _sides((x, y, z)), alike))
         elif argument.name in values:
             args.append(msgspec.structs.replace(argument, value=values[argument.name]))
         else:
@@ -77,11 +77,28 @@ def grid_rule(axis: int, base: Workload, alike: Sequence[Workload]) -> Product |
     return None
 
 
-def _buffer(at: int, base: Buffer, values: Mapping[str, int], alike: Sequence[Workload]) -> Buffer:
-    """The buffer at that place among the arguments, for these scalars."""
+def _sides(grid: tuple[int, int, int]) -> dict[str, int]:
+    """The grid as if it were scalars: what has one element a block follows it."""
+    return {f"gridDim.{axis}": side for axis, side in zip("xyz", grid, strict=True)}
+
+
+def _buffer(
+    at: int, base: Buffer, values: Mapping[str, int], sides: Mapping[str, int],
+    alike: Sequence[Workload],
+) -> Buffer:  # fmt: skip
+    """The buffer at that place among the arguments, for these scalars and sides of the grid.
+
+    One launch alone does not show that a length follows the grid.
+    """
     known = [(values_of(w), w.args[at]) for w in alike]
     buffers = [(v, b) for v, b in known if isinstance(b, Buffer)]
     length = _follow([(v, b.length) for v, b in buffers], values)
+    if length is None and len(alike) > 1:
+        by_grid = [
+            ({**values_of(w), **_sides(w.grid)}, b.length)
+            for w, (_, b) in zip(alike, buffers, strict=True)
+        ]
+        length = _follow(by_grid, {**values, **sides})
     bounds = [(v, b.below) for v, b in buffers if b.below is not None]
     below = _follow(bounds, values) if len(bounds) == len(buffers) else base.below
     tops = [(v, int(b.high)) for v, b in buffers if b.high is not None]

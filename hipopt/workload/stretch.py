@@ -1,13 +1,18 @@
 """Launches with one extent beyond 16 bits, derived from launches that count.
 
 An index held in too narrow a type shows only where it exceeds that type. Each integer scalar that
-the kernel counts up to is once made longer than 65,536, while the others are a few, so that a
-launch stays cheap. Blocks keep their shape: candidates may be made for it.
+the kernel counts up to is once made longer than 65,536, or 32,768 where that is too dear, while the
+others are a few, so that a launch stays cheap. Blocks keep their shape: candidates may be made for
+it.
+
+The size of the grid mistaken for that of a block shows only where there are more blocks than
+threads in one: one more launch has them.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,24 +32,38 @@ from hipopt.workload.trace import Build, Sight, Tracer
 from hipopt.workload.types import ArgumentType, Types
 
 BEYOND_16_BITS = 65_536
-LONG = (70_001, 69_632)
-"""The long extent: no multiple of any block, else a multiple of most."""
+LONG = (70_001, 69_632, 33_001)
+"""The long extent: no multiple of any block, else a multiple of most, else beyond signed 16 bits
+alone."""
+_ROUNDS = 3
+"""Of a loop over the grid, at least."""
+_FEW_MORE = 3
+"""So many blocks more than threads in one."""
 _THIN = (3, 2)
 """The first other extents, in order; further ones are 1."""
 _LATE = "did not finish"
 """What a fault says of a launch that took too long."""
 MAX_THREADS = 5 << 18
+MAX_UNORDERED_THREADS = 33 << 17
+"""Of kernels without barriers: such threads cost the emulator a tenth."""
 MAX_BUFFER_BYTES = 8 << 20
 """Of all buffers together."""
+_BARRIER = re.compile(r"__sync(?:threads|warp)|s_barrier|\bsync\s*\(|__shfl|__ballot|__any|__all")
+_PURPOSE = (
+    ", for candidates to be checked on, not timed; found from the other workloads; buffers as long "
+    "as was reached"
+)
 
 
 class StretchOptions(NamedTuple):
     """How long stretching may take, and what may come of it."""
 
-    budget_s: float = 3.0
-    """Wall seconds for one kernel, compiling apart; about a third of it on a machine at rest."""
-    launch_timeout_s: float = 1.0
+    budget_s: float = 30.0
+    """Wall seconds for one kernel, compiling apart; about a thirtieth on a machine at rest."""
+    launch_timeout_s: float = 1.5
     """Longest launch under the microscope."""
+    max_late: int = 3
+    """Launches that may take longer before no more are looked at."""
     compile_timeout_s: float = 60.0
 
 
@@ -58,7 +77,7 @@ class Stretched(NamedTuple):
 
 def stretch(
     capsule: Capsule, microscope: Microscope, workloads: Sequence[Workload], counts: Counts,
-    options: StretchOptions | None = None,
+    options: StretchOptions | None = None, *, guessed: bool = False,
 ) -> tuple[Stretched, ...]:  # fmt: skip
     """Launches on which a verdict counts, each long in another extent; candidates aren't timed on.
 
@@ -68,6 +87,7 @@ def stretch(
         workloads: launches that count.
         counts: the last word on a launch that ran well.
         options: how long to look.
+        guessed: whether the grids are hipopt's own, so that a loop over one may go round.
     """
     if not workloads or not all(w.timed for w in workloads):
         return ()
@@ -81,21 +101,23 @@ def stretch(
         return ()
     deadline = time.monotonic() + options.budget_s
     found: list[Stretched] = []
+    late = 0
     with Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
-        for name, launches in _proposals(body.usage, alike):
-            most = MAX_THREADS
+        for reason, launches in _proposals(body, alike, guessed=guessed):
+            most = _most_threads(body)
             for launch in launches:
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or late == options.max_late:
                     return tuple(found)
-                if _threads(launch) > most:
+                if _threads(launch) > most or bytes_of(launch) > MAX_BUFFER_BYTES:
                     continue
                 sight = tracer.trace(_build(launch), {b.name: b.length for b in launch.buffers})
                 long = _at_least(sight.workload, launch)
                 if _is_well(sight) and counts(long) is None:
-                    found.append(Stretched(long, _reason(name)))
+                    found.append(Stretched(long, f"{reason}{_PURPOSE}"))
                     break
                 if _LATE in sight.reason:
                     most = _threads(launch) // 2
+                    late += 1
     return tuple(found)
 
 
@@ -123,28 +145,33 @@ def _is_well(sight: Sight) -> bool:
     return sight.trouble is None and sight.race is None and fits
 
 
-def _reason(long: str) -> str:
-    return (
-        f"{long} is beyond 16 bits and other extents are small, for candidates to be checked on, "
-        "not timed; found from the other workloads; buffers as long as was reached"
-    )
+def _most_threads(body: Body) -> int:
+    """Threads that a launch may have so that it stays cheap."""
+    return MAX_THREADS if _BARRIER.search(body.capsule.source) else MAX_UNORDERED_THREADS
 
 
-def _proposals(usage: Usage, alike: Sequence[Workload]) -> Iterator[tuple[str, list[Workload]]]:
-    """For each scalar that is long in no workload yet: launches that make it so, likeliest first.
+def _proposals(
+    body: Body, alike: Sequence[Workload], *, guessed: bool
+) -> Iterator[tuple[str, list[Workload]]]:
+    """Launches by the reason why they are worth a look, likeliest first.
 
-    Scalars that an index is compared with come first. Blocks and coverage are those of the other
-    launches.
+    For each scalar that is long in no workload yet, those that make it so; scalars that an index is
+    compared with come first. Blocks and coverage are those of the other launches.
     """
+    usage = body.usage
     extents = _extents(usage, alike)
+    if guessed and usage.loops_by_grid:
+        yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
-            launches = (_launch(name, size, extents, alike) for size in LONG)
-            yield f"'{name}'", [launch for launch in launches if _is_cheap(launch)]
+            launches = [_launch(name, size, extents, alike) for size in LONG]
+            yield f"'{name}' is beyond 16 bits and other extents are small", launches
     for axis in range(3):
         many = _many_blocks(axis, extents, usage, alike)
-        if many is not None and _is_cheap(many):
-            yield f"the number of blocks along {'xyz'[axis]}", [many]
+        yield f"the number of blocks or threads along {'xyz'[axis]} is beyond 16 bits", many
+    for axis in range(3):
+        more = _more_blocks_than_threads(axis, usage, alike)
+        yield f"more blocks than threads in one along {'xyz'[axis]}", more
 
 
 def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
@@ -177,20 +204,57 @@ def _thin(extents: Sequence[str]) -> dict[str, int]:
 
 def _many_blocks(
     axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
-) -> Workload | None:
-    """Many blocks along an axis that follows no scalar; None where it is long already."""
+) -> list[Workload]:
+    """Many blocks along an axis that follows no scalar; nothing where it is long already.
+
+    Else so many that there are many threads.
+    """
     base = min(alike, key=_threads)
     most = max(w.grid[axis] for w in alike)
     follows = grid_rule(axis, base, alike) is not None
     if most == 1 or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
-        return None
+        return []
     launch = resized(base, {**values_of(base), **_thin(extents)}, alike)
-    x, y, z = (LONG[0] if at == axis else side for at, side in enumerate(launch.grid))
+    by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
+    counts = (LONG[0], LONG[-1], *by_threads)
+    return [_with_blocks(launch, axis, blocks) for blocks in counts if blocks > most]
+
+
+def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]) -> list[Workload]:
+    """More blocks along an axis than a block has threads there, and all else at its longest.
+
+    Nothing where that is so in another launch, and where more blocks need more than their own
+    number, as where each thread has one element. Where a loop steps by the grid, its step is
+    beyond 16 bits, too.
+    """
+    base = max(alike, key=bytes_of)
+    threads = base.block[axis]
+    blocks = threads + _FEW_MORE
+    rule = grid_rule(axis, base, alike)
+    if usage.loops_by_grid:
+        blocks = max(blocks, BEYOND_16_BITS // threads + _FEW_MORE)
+    elif rule is not None and (len(alike) == 1 or rule.divisor != 1 or len(rule.names) != 1):
+        return []
+    if threads == 1 or max(w.grid[axis] for w in alike) >= blocks:
+        return []
+    values = values_of(base)
+    if rule is not None and not usage.loops_by_grid:
+        values[rule.names[0]] = blocks
+    return [_with_blocks(resized(base, values, alike), axis, blocks)]
+
+
+def _fewer_blocks(alike: Sequence[Workload]) -> list[Workload]:
+    """A share of the blocks of the longest launch, along the axis that has most."""
+    base = max(alike, key=_threads)
+    axis = max(range(3), key=lambda at: base.grid[at])
+    blocks = base.grid[axis] // _ROUNDS
+    fewer = msgspec.structs.replace(base, timed=False)
+    return [_with_blocks(fewer, axis, blocks)] if blocks else []
+
+
+def _with_blocks(launch: Workload, axis: int, blocks: int) -> Workload:
+    x, y, z = (blocks if at == axis else side for at, side in enumerate(launch.grid))
     return msgspec.structs.replace(launch, grid=(x, y, z))
-
-
-def _is_cheap(launch: Workload) -> bool:
-    return _threads(launch) <= MAX_THREADS and bytes_of(launch) <= MAX_BUFFER_BYTES
 
 
 def _threads(launch: Workload) -> int:

@@ -337,3 +337,29 @@ def test_an_overrun_between_shared_arrays_is_found(verify: Verify) -> None:
     assert "thread (255,0,0)" in found.reason
     right = candidate.replace("threadIdx.x + 1]", "(threadIdx.x + 1) % 256]")
     assert verify(reference, right, TWO_BLOCKS).verdict.correct
+
+
+GREATEST = """
+__global__ void k(const float* x, float* y, int n) {
+    if (threadIdx.x != 0) return;
+    float most = -INFINITY;
+    for (int i = 0; i < n; ++i) most = fmaxf(most, x[i]);
+    y[blockIdx.x] = most;
+}
+"""
+ONE_BLOCK = workload(buffer("x", N), buffer("y", 1, "zeros"), scalar("n", N), grid=1)
+
+
+@pytest.mark.parametrize(
+    ("start", "accepted"),
+    [("float most;", False), ("float most; most = x[0];", True)],
+    ids=["never set", "set late"],
+)
+def test_a_variable_read_before_it_is_set(verify: Verify, start: str, accepted: bool) -> None:
+    """It is found even where what it happens to hold does no harm; setting it late is fine."""
+    candidate = GREATEST.replace("float most = -INFINITY;", start)
+    judgement = verify(GREATEST, candidate, ONE_BLOCK)
+    assert judgement.verdict.correct == accepted
+    if not accepted:
+        assert judgement.verdict is Verdict.NONDETERMINISTIC
+        assert "before it is set" in judgement.reason

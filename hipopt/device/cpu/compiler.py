@@ -18,6 +18,7 @@ import msgspec
 from hipopt.device.cpu.elf import ObjectFile, Symbol
 from hipopt.device.cpu.foreign import objections
 from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_environ
+from hipopt.device.cpu.unset import with_unset_marked
 from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
 from hipopt.source.capsule import Capsule
@@ -69,7 +70,8 @@ def compile_capsule(
     timeout_s: float,
 ) -> CodeObject | CompileFailure:
     """The capsule's kernel as an executable, from the cache where it was compiled before."""
-    text = f"{with_constants(capsule.source)}\n{entry_text(capsule, template)}"
+    plain = f"{with_constants(capsule.source)}\n{entry_text(capsule, template)}"
+    text = with_unset_marked(plain) if toolchain.is_instrumented else plain
     names = tuple(p.name for p in capsule.parameters)
     key = hashlib.sha256(f"{toolchain.key}\0{names}\0{text}".encode()).hexdigest()
     place = cache_dir / "code" / key[:2] / key
@@ -78,7 +80,10 @@ def compile_capsule(
     place.parent.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     with tempfile.TemporaryDirectory(dir=cache_dir, prefix="compile-") as scratch:
-        failure = _build(toolchain, Path(scratch), capsule, text, names, start + timeout_s)
+        deadline = start + timeout_s
+        failure = _build(toolchain, Path(scratch), capsule, text, names, deadline)
+        if failure is not None and text != plain:  # such as where a jump passes a variable by
+            failure = _build(toolchain, Path(scratch), capsule, plain, names, deadline)
         if failure is not None:
             return failure
         _publish(Path(scratch) / "done", place)
@@ -116,7 +121,7 @@ def _build(
     (scratch / "kernel.hip").write_text(capsule.source)  # for the lines that errors quote
     (scratch / "unit.cpp").write_text(f'{_UNTOLD}#line 1 "kernel.hip"\n{text}')
     done = scratch / "done"
-    done.mkdir()
+    done.mkdir(exist_ok=True)
     command = toolchain.compile_command("unit.cpp", "kernel.o")
     failure = _step(toolchain, command, scratch, deadline)
     if failure is not None:

@@ -42,6 +42,9 @@ _STATIC = "-static"
 _SPOIL = "-ftrivial-auto-var-init=pattern"
 """From GCC 12 and clang 8 on: a local variable that is read before it is set holds no luck."""
 
+_ZERO = "-ftrivial-auto-var-init=zero"
+"""Of instrumented builds: other content than in plain ones shows where it matters."""
+
 _UNITS = (
     "main", "fault", "sandbox", "scheduler", "fibers", "lds", "order", "rounding", "state",
     "switch",
@@ -107,7 +110,7 @@ class Toolchain(Record, frozen=True, kw_only=True):
     @property
     def is_instrumented(self) -> bool:
         """Whether kernels are compiled so that the microscope sees every access to memory."""
-        return self.flags != self.runtime_flags
+        return _MICROSCOPE_FLAGS[-1] in self.flags
 
     def compile_command(self, source: str, output: str) -> list[str]:
         """Compiles one file with the emulation header before its first line."""
@@ -200,7 +203,8 @@ def prepare(
             flags = (*flags, *_MICROSCOPE_FLAGS, *more)
             runtime_flags = (*runtime_flags, "-DHIPOPT_MICROSCOPE", "-DHIPOPT_RUNTIME")
         accepted = _accepted(command, confinement, Path(scratch), cache_dir)
-        flags = (*flags, *(flag for flag in accepted if flag == _SPOIL))
+        spoil = _ZERO if instrumented and not is_clang else _SPOIL
+        flags = (*flags, *(spoil for flag in accepted if flag == _SPOIL))
     is_static = _STATIC in accepted
     sources = sorted(RUNTIME.iterdir())
     key = _hash([version, repr((command, flags, runtime_flags, is_static, _HEADERS))], sources)

@@ -278,3 +278,38 @@ def test_no_looking_away(cpu: Any, attribute: str) -> None:
 def test_no_trouble(cpu: Any) -> None:
     """The compiler of this machine can instrument."""
     assert cpu.device.microscope_trouble is None
+
+
+def test_a_variable_that_is_not_set_differs(cpu: Any) -> None:
+    """Its content is far below all data in the plain build, and far above in the instrumented."""
+    source = """
+    template <class T> __device__ T plus(T x) { T sum; sum += x; return sum; }
+    __global__ void k(const float* x, float* y, int* z) {
+        float most;
+        for (int i = 0; i < 100; ++i) most = fmaxf(most, x[i]);
+        y[threadIdx.x] = most;
+        z[threadIdx.x] = plus(1);
+    }
+    """
+    args = [FLOATS, np.zeros(100, np.float32), INTS]
+    plain = cpu.outputs(source, args, block=(100, 1, 1))
+    look = cpu.look(source, args, block=(100, 1, 1))
+    assert plain[1][0] == 99
+    assert look.buffers[1][0] > 1e30
+    assert plain[2][0] < 0 < look.buffers[2][0]
+
+
+def test_a_jump_past_a_variable_is_compiled_all_the_same(cpu: Any) -> None:
+    """Which may not have an initialiser then."""
+    source = """
+    __global__ void k(const float* x, float* y) {
+        switch (threadIdx.x % 2) {
+            float twice;
+            case 0: twice = x[threadIdx.x]; y[threadIdx.x] = 2 * twice; break;
+            default: y[threadIdx.x] = 1;
+        }
+    }
+    """
+    look = cpu.look(source, [FLOATS, np.zeros(100, np.float32)], block=(100, 1, 1))
+    assert look.fault is None
+    assert list(look.buffers[1][:4]) == [0, 1, 4, 1]

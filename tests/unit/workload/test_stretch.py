@@ -93,3 +93,56 @@ def test_grid_and_lengths_follow_the_scalars() -> None:
     long = resized(GIVEN[0], {"rows": 70_001, "cols": 3}, GIVEN)
     assert long.grid == (1, 4376, 1)
     assert {b.length for b in long.buffers} == {210_003}
+
+
+SCALE_PLANES = """
+__global__ void k(const float* a, const float* by, float* b, int plane) {
+    for (int p = threadIdx.x; p < plane; p += blockDim.x) {
+        b[blockIdx.x * plane + p] = by[blockIdx.x] * a[blockIdx.x * plane + p];
+    }
+}
+"""
+ADD_ONE = """
+__global__ void k(const float* a, float* b, int n) {
+    const int stride = gridDim.x * blockDim.x;
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += stride) b[i] += a[i] + 1.0f;
+}
+"""
+
+
+def planes(blocks: int, plane: int) -> Workload:
+    floats = [
+        Buffer(name=n, buffer="float32", length=length, fill="normal")
+        for n, length in (("a", blocks * plane), ("by", blocks), ("b", blocks * plane))
+    ]
+    size = Scalar(name="plane", scalar="int32", value=plane)
+    return Workload(grid=(blocks, 1, 1), block=(64, 1, 1), args=(*floats, size))
+
+
+def few_blocks(blocks: int, n: int) -> Workload:
+    floats = [Buffer(name=name, buffer="float32", length=n, fill="normal") for name in ("a", "b")]
+    size = Scalar(name="n", scalar="int32", value=n)
+    return Workload(grid=(blocks, 1, 1), block=(64, 1, 1), args=(*floats, size))
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "was", "becomes"),
+    [
+        (SCALE_PLANES, (planes(5, 49), planes(12, 200)), "p += blockDim.x", "p += gridDim.x"),
+        (ADD_ONE, (few_blocks(3, 500), few_blocks(8, 3000)), "const int stride", "short stride"),
+    ],
+)
+def test_more_blocks_than_threads(
+    cpu_device: CpuDevice, source: str, given: tuple[Workload, ...], was: str, becomes: str
+) -> None:
+    """A grid mistaken for a block, or its threads counted in 16 bits, is caught there alone."""
+    judge = Judge(cpu_device)
+    ready = judge.prepare(slice_kernel(source, "k"), given)
+    assert isinstance(ready, Prepared)
+    candidate = splice(ready.reference, source.replace(was, becomes))
+    assert not isinstance(candidate, SpliceFailure)
+    judgement = judge.judge(ready, candidate)
+    assert judgement.mismatch is not None
+    number = judgement.mismatch.workload
+    assert "more blocks than threads" in ready.reasons[number]
+    assert ready.workloads[number].grid[0] > 64

@@ -27,6 +27,7 @@
 #include "vectors.hpp"
 
 #include "qualifiers.hpp"
+#include "unset.hpp"
 
 #include "atomics.hpp"
 #include "integers.hpp"
