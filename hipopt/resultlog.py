@@ -18,8 +18,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from hipopt.errors import LogError
-from hipopt.logline import decode_line
+from hipopt.logline import decode_line, seal, supersedes
 from hipopt.logreader import LogReader
+from hipopt.messages import RowLine
 from hipopt.records import KernelId
 
 _CHUNK = 1 << 16
@@ -38,7 +39,7 @@ class ResultLog:
         self.notices: list[str] = []
         """What recovery found and did, for a person to read; empty after a clean stop."""
         self.duplicates = 0
-        """Rows dropped by `append` because their kernel was finished already."""
+        """Rows dropped by `append` because they supersede none."""
         self._failed = False
         self._lock = _lock(self.path)
         try:
@@ -49,7 +50,7 @@ class ResultLog:
         except BaseException:
             self.close()
             raise
-        self._done: set[KernelId] = set(reader.rows)
+        self._retries = {kernel: outcome.retry for kernel, outcome in reader.rows.items()}
         if reader.bad_lines:
             self.notices.append(f"{self.path}: skipped {reader.bad_lines} lines that are no rows")
 
@@ -62,10 +63,10 @@ class ResultLog:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._done)
+        return len(self._retries)
 
     def __contains__(self, kernel_id: KernelId) -> bool:
-        return kernel_id in self._done
+        return kernel_id in self._retries
 
     def close(self) -> None:
         """Closed and unlocked. May be called twice."""
@@ -74,25 +75,26 @@ class ResultLog:
                 os.close(fd)
         self._fd = self._lock = -1
 
-    def append(self, rows: Iterable[tuple[KernelId, bytes]]) -> list[KernelId]:
-        """The rows are durable, except those whose kernel has one; returns the ids written.
+    def append(self, rows: Iterable[RowLine]) -> list[KernelId]:
+        """The rows are durable, with their checksums; returns the ids written.
 
-        Args:
-            rows: pairs of a kernel's id and its row, one line of JSON without the newline.
+        A row that does not supersede what the log holds of its kernel is dropped and counted.
 
         Raises:
             LogError: the disk is full or failing, or the file was moved away. None of the rows is
                 in the log, none may be acknowledged, and this object takes no more.
         """
-        fresh: dict[KernelId, bytes] = {}
-        for kernel_id, line in rows:
-            if kernel_id in self._done or kernel_id in fresh:
-                self.duplicates += 1
+        fresh: dict[KernelId, int] = {}
+        lines: list[bytes] = []
+        for row in rows:
+            if supersedes(row.retry, fresh.get(row.id, self._retries.get(row.id))):
+                fresh[row.id] = row.retry
+                lines.append(seal(row.line) + b"\n")
             else:
-                fresh[kernel_id] = line
-        if fresh:
-            self._write(b"".join(line + b"\n" for line in fresh.values()))
-            self._done.update(fresh)
+                self.duplicates += 1
+        if lines:
+            self._write(b"".join(lines))
+            self._retries.update(fresh)
         return list(fresh)
 
     def _write(self, lines: bytes) -> None:
