@@ -22,9 +22,10 @@ from hipopt.broker import connect, masked
 from hipopt.collectlease import CollectorLease
 from hipopt.errors import LogError
 from hipopt.foundfile import found_line, found_path
+from hipopt.logfile import append_durably
 from hipopt.messages import MessageError, RowLine, Trouble, decode_result
 from hipopt.records import KernelId, Record
-from hipopt.resultlog import ResultLog, append_durably
+from hipopt.resultlog import ResultLog
 from hipopt.resultqueue import ResultQueue, body_of
 from hipopt.settings import Settings
 

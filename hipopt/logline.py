@@ -7,6 +7,7 @@ taken as it is.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from zlib import crc32
 
@@ -18,6 +19,8 @@ FINAL = frozenset({"success", "failure"})
 
 _KEY = b',"checksum":"crc32:'
 _SEAL_CHARS = len(_KEY) + 8 + len(b'"}')
+SEAL = re.compile(re.escape(_KEY) + rb'[0-9a-f]{8}"}')
+"""The end of a row that carries a checksum, right or wrong."""
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):
@@ -58,6 +61,15 @@ def decode_line(line: bytes) -> LogLine:
     return msgspec.structs.replace(row, retry=0)
 
 
+def is_row(line: bytes) -> bool:
+    """Whether `decode_line` can read it."""
+    try:
+        decode_line(line)
+    except ValueError:
+        return False
+    return True
+
+
 def supersedes(retry: int, held: int | None) -> bool:
     """Whether a final row counts in place of the one held: the one rule of all who read or write.
 
@@ -86,12 +98,13 @@ def is_sealed(line: bytes) -> bool:
 
 
 def check_line(line: bytes) -> None:
-    """The line's checksum is right, or it carries none.
+    """The line's checksum is right, or it carries none and is UTF-8.
 
     Raises:
-        ValueError: it is wrong.
+        ValueError: neither.
     """
     if not is_sealed(line):
+        line.decode()  # msgspec does not look at fields that it leaves out
         return
     line = line.removesuffix(b"\n")
     found = crc32(b"}", crc32(memoryview(line)[:-_SEAL_CHARS]))

@@ -10,20 +10,17 @@ Scope: one machine's file system. `flock` guards against a second collector, not
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from hipopt.errors import LogError
-from hipopt.logline import decode_line, seal, supersedes
+from hipopt.logfile import append_durably, lock_log, open_durably, tail_of, write_all
+from hipopt.logline import is_row, seal, supersedes
 from hipopt.logreader import LogReader
 from hipopt.messages import RowLine
 from hipopt.records import KernelId
-
-_CHUNK = 1 << 16
 
 
 class ResultLog:
@@ -41,12 +38,13 @@ class ResultLog:
         self.duplicates = 0
         """Rows dropped by `append` because they supersede none."""
         self._failed = False
-        self._lock = _lock(self.path)
+        self._lock = lock_log(self.path)
         try:
-            self._fd = _open(self.path)
+            self._fd = open_durably(self.path)
             self._recover()
             reader = LogReader(self.path, skip_bad=skip_bad)
-            reader.poll()
+            for _ in reader.read_on():
+                pass
         except BaseException:
             self.close()
             raise
@@ -103,7 +101,7 @@ class ResultLog:
         self._failed = True
         before = self._still_ours()
         try:
-            _write_all(self._fd, lines)
+            write_all(self._fd, lines)
             os.fsync(self._fd)
         except OSError as error:
             self._undo(before)
@@ -140,12 +138,12 @@ class ResultLog:
     def _recover(self) -> None:
         """The log ends with a newline: a torn tail is set aside, a whole one is completed."""
         size = os.fstat(self._fd).st_size
-        tail = _tail(self._fd, size)
+        tail = tail_of(self._fd, size)
         if not tail:
             return
         try:
-            if _is_row(tail):
-                _write_all(self._fd, b"\n")
+            if is_row(tail):
+                write_all(self._fd, b"\n")
                 self.notices.append(f"{self.path}: the last line lacked its newline; added")
             else:
                 self._set_aside(tail, size)
@@ -161,91 +159,3 @@ class ResultLog:
             f"{self.path}: the last line was torn ({len(tail)} bytes at byte {size - len(tail)}): "
             f"copied to {aside} and cut off. Its kernel will be delivered or dispatched again"
         )
-
-
-def append_durably(path: Path, lines: Sequence[bytes]) -> None:
-    """The lines stand at the end of a side file, on the disk.
-
-    Raises:
-        OSError: the disk is full or failing.
-    """
-    fd = _open(path)
-    try:
-        _write_all(fd, b"".join(line + b"\n" for line in lines))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write_all(fd: int, lines: bytes) -> None:
-    """All of it, in one write unless the disk runs full (the rest then fails with the reason)."""
-    rest = memoryview(lines)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _open(path: Path) -> int:
-    """The file, open for appending; made, with its name durable, if it was not there."""
-    try:
-        new = not path.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if new:
-            _fsync_folder(path.parent)
-    except OSError as error:
-        raise LogError(f"{path}: can't be opened for writing: {error.strerror}") from None
-    return fd
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _tail(fd: int, size: int) -> bytes:
-    """What stands after the last newline."""
-    tail, end = b"", size
-    while end > 0:
-        start = max(0, end - _CHUNK)
-        chunk = os.pread(fd, end - start, start)
-        newline = chunk.rfind(b"\n")
-        if newline >= 0:
-            return chunk[newline + 1 :] + tail
-        tail, end = chunk + tail, start
-    return tail
-
-
-def _is_row(tail: bytes) -> bool:
-    try:
-        decode_line(tail)
-    except ValueError:
-        return False
-    return True
-
-
-def _lock(path: Path) -> int:
-    """A descriptor that holds the lock until it is closed; `LOG.lock` names the holder.
-
-    The lock stands on a file of its own, which is never removed: removing it would let two
-    collectors each lock a file of that name.
-    """
-    lock_path = path.with_name(path.name + ".lock")
-    fd = _open(lock_path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.write(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except BlockingIOError:
-        holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
-        os.close(fd)
-        raise LogError(
-            f"{path}: {holder} is writing this log, and one log has one collector; "
-            "let that one go on, or stop it first"
-        ) from None
-    except OSError as error:
-        os.close(fd)
-        raise LogError(f"{lock_path}: can't be locked: {error.strerror}") from None
-    return fd
