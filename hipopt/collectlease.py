@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 MAX_LEASE_S = 30.0
 """A restart on another host waits so long at most for a collector that was killed."""
 _POLL_S = 0.1
-_RENEWAL_MS = 100
+_RENEWAL_S = 0.1
 """A lease that ends so much later than it was to end was renewed: its holder lives."""
 
 _TAKE = """
@@ -113,6 +113,7 @@ class CollectorLease:
         """
         fresh, dead, waiting = self._fresh_value(), b"", None
         while not stop.is_set():
+            asked = time.monotonic()
             found: Any = client.eval(_TAKE, 1, self._key, fresh, self._lease_ms, dead)
             if not found:
                 self._held(fresh)
@@ -120,7 +121,7 @@ class CollectorLease:
             held, left_ms = found
             dead = self._judge(held, left_ms)
             if not dead:
-                waiting = self._wait(held, left_ms, waiting)
+                waiting = self._wait(held, left_ms, asked, waiting)
                 stop.wait(_POLL_S)
         return False
 
@@ -169,17 +170,16 @@ class CollectorLease:
             raise self._refusal(held, left_ms)
         return b""
 
-    def _wait(self, held: bytes, left_ms: int, before: _Seen | None) -> _Seen:
+    def _wait(self, held: bytes, left_ms: int, asked: float, before: _Seen | None) -> _Seen:
         """What was seen of a holder on another host, whose lease either ends or is renewed."""
-        ends = time.monotonic() * 1000 + left_ms
         if before is None or before.value != held:
             logger.warning(
                 "%s holds the results of namespace '%s'; if it is dead, its lease ends in %.0f s: "
                 "waiting for that",
                 self._who(held), self._settings.namespace, left_ms / 1000,
             )  # fmt: skip
-            return _Seen(held, ends)
-        if ends > before.ends_ms + _RENEWAL_MS:
+            return _Seen(held, time.monotonic() + left_ms / 1000)
+        if asked + left_ms / 1000 > before.ends + _RENEWAL_S:
             raise self._refusal(held, left_ms)
         return before
 
@@ -205,10 +205,10 @@ class CollectorLease:
 
 
 class _Seen(msgspec.Struct, frozen=True):
-    """A holder's value, and when its lease was to end by our clock."""
+    """A holder's value, and when its lease was to end, at the latest, by our clock."""
 
     value: bytes
-    ends_ms: float
+    ends: float
 
 
 def _read(raw: bytes | None) -> Holder | None:

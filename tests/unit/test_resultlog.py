@@ -12,8 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hipopt.errors import LogError
-from hipopt.logreader import LogReader
 from hipopt.logline import seal
+from hipopt.logreader import LogReader
 from hipopt.messages import RowLine
 from hipopt.records import KernelId
 from hipopt.resultlog import ResultLog
@@ -69,7 +69,9 @@ def test_a_retry_supersedes(path: Path) -> None:
     assert (reader.duplicates, reader.superseded) == (0, 2)
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(cut=st.integers(0, len(WHOLE)))
 def test_a_log_cut_anywhere_keeps_every_whole_row(tmp_path: Path, cut: int) -> None:
     """After a crash at any byte, every row that is whole counts, and the rest is set aside."""
@@ -85,7 +87,9 @@ def test_a_log_cut_anywhere_keeps_every_whole_row(tmp_path: Path, cut: int) -> N
     assert (aside.read_bytes().rstrip(b"\n") if aside.exists() else b"") == torn
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(cuts=st.lists(st.integers(0, len(WHOLE)), max_size=5).map(sorted))
 def test_a_reader_sees_each_row_once_however_it_arrives(tmp_path: Path, cuts: list[int]) -> None:
     """Polling a growing log gives every row once, and never writes to the file."""
