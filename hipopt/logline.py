@@ -18,7 +18,8 @@ from hipopt.records import KernelId
 FINAL = frozenset({"success", "failure"})
 
 _KEY = b',"checksum":"crc32:'
-_SEAL_CHARS = len(_KEY) + 8 + len(b'"}')
+_DIGITS_CHARS = 8 + len(b'"}')
+_SEAL_CHARS = len(_KEY) + _DIGITS_CHARS
 SEAL = re.compile(re.escape(_KEY) + rb'[0-9a-f]{8}"}')
 """The end of a row that carries a checksum, right or wrong."""
 
@@ -92,9 +93,9 @@ def seal(row: bytes) -> bytes:
 
 
 def is_sealed(line: bytes) -> bool:
-    """Whether the line carries a checksum, right or wrong."""
-    line = line.removesuffix(b"\n")
-    return line.endswith(b'"}') and line[-_SEAL_CHARS : len(_KEY) - _SEAL_CHARS] == _KEY
+    """Whether the line, with or without its newline, carries a checksum, right or wrong."""
+    end = _end(line)
+    return line[end - _SEAL_CHARS : end - _DIGITS_CHARS] == _KEY and line[end - 2 : end] == b'"}'
 
 
 def check_line(line: bytes) -> None:
@@ -106,7 +107,12 @@ def check_line(line: bytes) -> None:
     if not is_sealed(line):
         line.decode()  # msgspec does not look at fields that it leaves out
         return
-    line = line.removesuffix(b"\n")
-    found = crc32(b"}", crc32(memoryview(line)[:-_SEAL_CHARS]))
-    if line[-10:-2] != b"%08x" % found:
+    end = _end(line)
+    found = crc32(b"}", crc32(memoryview(line)[: end - _SEAL_CHARS]))
+    if line[end - _DIGITS_CHARS : end - 2] != b"%08x" % found:
         raise ValueError("its checksum is wrong: it was damaged or changed after it was written")
+
+
+def _end(line: bytes) -> int:
+    """Where the newline is, or would be."""
+    return len(line) - line.endswith(b"\n")

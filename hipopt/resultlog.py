@@ -83,17 +83,19 @@ class ResultLog:
                 in the log, none may be acknowledged, and this object takes no more.
         """
         fresh: dict[KernelId, int] = {}
+        written: list[KernelId] = []
         lines: list[bytes] = []
         for row in rows:
             if supersedes(row.retry, fresh.get(row.id, self._retries.get(row.id))):
                 fresh[row.id] = row.retry
+                written.append(row.id)
                 lines.append(seal(row.line) + b"\n")
             else:
                 self.duplicates += 1
         if lines:
             self._write(b"".join(lines))
             self._retries.update(fresh)
-        return list(fresh)
+        return written
 
     def _write(self, lines: bytes) -> None:
         if self._failed or self._fd < 0:

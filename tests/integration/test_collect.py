@@ -128,3 +128,59 @@ def test_the_side_file_lies_beside_the_log(settings: Settings, app: Celery, tmp_
         wait_for(
             lambda: queues.depths(client, ["hipopt.results"])["hipopt.results"] == 1, "put back"
         )
+
+
+def waiting(settings: Settings) -> int:
+    with connect(settings) as client:
+        return queues.depths(client, ["hipopt.results"])["hipopt.results"]
+
+
+def test_a_full_disk_stops_it_and_loses_nothing(
+    settings: Settings, app: Celery, small_disk: Path
+) -> None:
+    """Earlier rows stay, results wait at the broker, and with room it goes on where it stopped."""
+    path, ballast = small_disk / "log.jsonl", small_disk / "ballast"
+    large = [
+        encode_row(ResultRow(id=i, status="success", name="k", opt_kernel="x" * 6000))
+        for i in range(1, 8)
+    ]
+    with ResultLog(path) as log:
+        send(settings, app, row(0))
+        assert collect(Collector(settings, log), 1).written == 1
+        ballast.write_bytes(bytes(32 << 10))
+        send(settings, app, *large)
+        with pytest.raises(LogError, match=r"No space left on device\. Nothing is lost"):
+            collect(Collector(settings, log), 8)
+    assert waiting(settings) == 7
+    assert len(path.read_bytes().splitlines()) == 1
+    ballast.unlink()
+    with ResultLog(path) as log:
+        assert log.notices == []
+        assert collect(Collector(settings, log), 8).written == 7
+    assert waiting(settings) == 0
+
+
+def test_a_log_that_was_moved_away_stops_it(
+    settings: Settings, app: Celery, log: ResultLog
+) -> None:
+    """What comes after the log lost its name is not acknowledged."""
+    send(settings, app, row(1))
+    assert collect(Collector(settings, log), 1).written == 1
+    log.path.rename(log.path.with_name("elsewhere"))
+    send(settings, app, row(2))
+    with pytest.raises(LogError, match="moved, replaced or deleted"):
+        collect(Collector(settings, log), 2)
+    assert waiting(settings) == 1
+
+
+def test_a_retry_is_logged_beside_the_row_it_supersedes(
+    settings: Settings, app: Celery, log: ResultLog
+) -> None:
+    """The newer row is written; the older, delivered late, is a duplicate."""
+    again = encode_row(ResultRow(id=1, status="success", name="k", retry=1))
+    send(settings, app, row(1), again, row(1), row(2))
+    totals = collect(Collector(settings, log), 2)
+    assert (totals.written, totals.duplicates) == (3, 1)
+    rows = [msgspec.json.decode(line) for line in log.path.read_bytes().splitlines()]
+    assert [(r["id"], r["retry"]) for r in rows] == [(1, 0), (1, 1), (2, 0)]
+    assert all(list(r)[-1] == "checksum" for r in rows)

@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +56,7 @@ def test_a_retry_supersedes(path: Path) -> None:
     """A row of a higher retry is written and counts; one that is not higher is dropped."""
     first, second, third = result(1), result(1, 1), result(1, 2)
     with ResultLog(path) as log:
-        assert log.append([first, second, result(1, 1, late=True)]) == [1]
+        assert log.append([first, second, result(1, 1, late=True)]) == [1, 1]
         assert (len(log), log.duplicates) == (1, 1)
     with ResultLog(path) as log:
         assert log.append([first, second, result(1, 1)]) == []
@@ -186,6 +186,7 @@ def test_a_second_collector_is_refused(path: Path) -> None:
 
 HOLDER = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from hipopt.resultlog import ResultLog
 with ResultLog(Path(sys.argv[1])):
@@ -228,24 +229,23 @@ def test_a_failed_fsync_leaves_nothing_behind(path: Path, monkeypatch: pytest.Mo
     assert path.read_bytes() == written(result(1))
 
 
-def test_a_log_that_was_moved_away_is_noticed(path: Path) -> None:
-    """Rows never go into a file that has lost its name."""
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        lambda path: path.rename(path.with_name("elsewhere")),
+        lambda path: path.unlink(),
+        lambda path: path.with_name("another").replace(path),
+    ],
+    ids=["moved", "deleted", "replaced"],
+)
+def test_a_log_that_lost_its_name_is_noticed(path: Path, mishap: Callable[[Path], object]) -> None:
+    """Rows never go into a file that has lost its name, nor into one that took it."""
+    path.with_name("another").write_bytes(WHOLE)
     with ResultLog(path) as log:
-        path.rename(path.with_name("elsewhere"))
+        mishap(path)
         with pytest.raises(LogError, match="moved, replaced or deleted"):
             log.append([result(1)])
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    assert not path.exists() or path.read_bytes() == WHOLE
 
 
 def test_a_full_disk_costs_no_row(small_disk: Path) -> None:
@@ -262,6 +262,37 @@ def test_a_full_disk_costs_no_row(small_disk: Path) -> None:
     ballast.unlink()
     with ResultLog(path) as log:
         assert log.append(batch) == list(range(10))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from hipopt.errors import LogError
+from hipopt.messages import RowLine
+from hipopt.resultlog import ResultLog
+
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+row = lambda i: RowLine(i, b'{"id":%d,"status":"success"}' % i)
+with ResultLog(path) as log:
+    log.append([row(0)])
+    try:
+        log.append(map(row, range(1, 100)))
+    except LogError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [70, 100, 1000])
+def test_a_write_that_stops_in_the_middle_is_taken_back(path: Path, room: int) -> None:
+    """A batch of which the system takes only a part leaves nothing, wherever the part ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path, str(room)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "File too large. Nothing is lost: results wait at the broker" in done.stdout
+    assert path.read_bytes() == seal(b'{"id":0,"status":"success"}') + b"\n"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
