@@ -33,6 +33,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     """A `records.FailureKind`, or whatever a script wrote there."""
     name: Any = None
     speedup: Any = None
+    finished_at: Any = None
     retry: Any = 0
     """An int, 0 or more, once `decode_line` has read it: how often the kernel was done again."""
 
