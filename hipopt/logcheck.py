@@ -64,8 +64,10 @@ class LogReport(Record, frozen=True, kw_only=True):
     """The first `SHOWN` of them."""
     torn_bytes: int
     """Length of what stands after the last newline; it doesn't count. 0: nothing stands there."""
+    tail_whole: bool
+    """Those bytes are a whole row that only lacks its newline."""
     sound: bool
-    """No line is damaged, and the last is not torn, though a whole row may lack its newline."""
+    """No line is damaged, and no row was cut off at the end."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -126,7 +128,7 @@ class _Count:
     def __init__(self) -> None:
         self.size = self.lines = self.checksummed = self.plain = self.unsettled = 0
         self.duplicates = self.superseded = self.damaged = self.torn = 0
-        self.sound = True
+        self.tail_whole = False
         self.damages: list[Damage] = []
         self.retries: dict[KernelId, int] = {}
 
@@ -134,7 +136,7 @@ class _Count:
         self.size += len(line.content)
         if line.torn:
             self.torn = len(line.content)
-            self.sound &= is_row(line.content)
+            self.tail_whole = is_row(line.content)
             return
         self.lines += bool(line.content.strip())
         if line.reason is not None:
@@ -147,7 +149,6 @@ class _Count:
 
     def _add_damage(self, line: Line, reason: str) -> None:
         self.damaged += 1
-        self.sound = False
         if len(self.damages) < SHOWN:
             content = line.content[:-1]
             self.damages.append(
@@ -184,7 +185,8 @@ class _Count:
             damaged=self.damaged,
             damages=tuple(self.damages),
             torn_bytes=self.torn,
-            sound=self.sound,
+            tail_whole=self.tail_whole,
+            sound=not self.damaged and (self.tail_whole or not self.torn),
         )
 
 

@@ -45,6 +45,7 @@ class ResultLog:
             reader = LogReader(self.path, skip_bad=skip_bad)
             for _ in reader.read_on():
                 pass
+            self._sync()
         except BaseException:
             self.close()
             raise
@@ -149,9 +150,15 @@ class ResultLog:
                 self.notices.append(f"{self.path}: the last line lacked its newline; added")
             else:
                 self._set_aside(tail, size)
-            os.fsync(self._fd)
         except OSError as error:
             raise LogError(f"{self.path}: torn last line not mended: {error.strerror}") from None
+
+    def _sync(self) -> None:
+        """What a killed collector wrote and had no time to sync is on the disk before it counts."""
+        try:
+            os.fsync(self._fd)
+        except OSError as error:
+            raise LogError(f"{self.path}: can't be synced to the disk: {error.strerror}") from None
 
     def _set_aside(self, tail: bytes, size: int) -> None:
         aside = self.path.with_name(self.path.name + ".torn")

@@ -14,6 +14,7 @@ from hipopt.logcheck import LogReport, verify
 from hipopt.logrepair import Repair, repair
 
 _SHOWN = 20
+_TAIL = {True: "a row that only lacks its newline", False: "a row that was cut off"}
 
 
 @click.group("log")
@@ -76,11 +77,12 @@ def _lines(report: LogReport) -> list[str]:
     ]
     if report.damaged > _SHOWN:
         lines.append(f"  and {report.damaged - _SHOWN} more damaged lines")
-    if report.torn_bytes and report.sound:
-        lines.append("  the last line lacks its newline; the collector's next start adds it")
-    elif report.torn_bytes:
+    if report.torn_bytes:
         at = report.size_bytes - report.torn_bytes
-        lines.append(f"  torn: {report.torn_bytes} bytes after the last newline (byte {at})")
+        lines.append(
+            f"  {report.torn_bytes} bytes after the last newline (byte {at}), which don't count: "
+            + _TAIL[report.tail_whole]
+        )
     return [*lines, _finding(report)]
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from click.testing import CliRunner
@@ -78,25 +79,52 @@ def test_a_sound_log_is_called_so(path: Path) -> None:
     assert not damaged_path(path).exists()
 
 
-def test_all_readers_agree_on_which_row_counts(path: Path) -> None:
-    """verify, the reader, the collector and the summary count the same rows of a retried kernel."""
-    rows = [plain(1, status="failure", failure_kind="timeout"), plain(1, retry=2, speedup=2.0),
-            plain(1, retry=1, status="failure"), plain(1, retry=2, status="failure"),
-            plain(2), plain(2, status="failure", failure_kind="timeout", retry=1)]  # fmt: skip
-    put(path, *rows)
+class Written(NamedTuple):
+    id: int
+    status: str
+    retry: int
+    sealed: bool
+
+    def line(self, number: int) -> bytes:
+        kind = f"kind {number}" if self.status == "failure" else None
+        row = compact(self.id, status=self.status, retry=self.retry, failure_kind=kind)
+        return seal(row) if self.sealed else row
+
+
+statuses = st.sampled_from(["success", "failure", "running"])
+rows = st.builds(Written, st.integers(0, 3), statuses, st.integers(0, 3), st.booleans())
+
+
+@pytest.mark.usefixtures("_quick")
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
+@given(st.lists(rows, max_size=9))
+def test_all_readers_agree_on_which_row_counts(tmp_path: Path, rows: list[Written]) -> None:
+    """Reader, verify, collector and summary count the same row of each kernel, as the rule says."""
+    path = tmp_path / "agree.jsonl"
+    put(path, *(row.line(number) for number, row in enumerate(rows)))
+    final = [(n, row) for n, row in enumerate(rows) if row.status != "running"]
+    counting = {
+        i: max((pair for pair in final if pair[1].id == i), key=lambda pair: pair[1].retry)
+        for i in {row.id for _, row in final}
+    }  # `max` finds the first of equals
+    expected = {
+        i: (row.status, row.retry, f"kind {n}" if row.status == "failure" else None)
+        for i, (n, row) in counting.items()
+    }
     reader = LogReader(path)
     reader.poll()
-    assert {i: (r.status, r.retry) for i, r in reader.rows.items()} == {
-        1: ("success", 2),
-        2: ("failure", 1),
-    }
+    assert {i: (r.status, r.retry, r.failure_kind) for i, r in reader.rows.items()} == expected
     found, summary = verify(path), summarise(path)
-    assert (found.kernels, found.duplicates, found.superseded) == (2, 2, 2)
-    assert (reader.duplicates, reader.superseded) == (2, 2)
-    assert (summary.done, summary.succeeded, summary.failures) == (2, 1, {"timeout": 1})
-    assert [winner.speedup for winner in summary.best] == [2.0]
+    assert (found.kernels, summary.done) == (len(expected), len(expected))
+    assert summary.failures == {kind: 1 for _, _, kind in expected.values() if kind}
+    left_out = len(final) - len(expected)
+    assert found.duplicates + found.superseded == left_out
+    assert reader.duplicates + reader.superseded == left_out
     with ResultLog(path) as log:
-        assert len(log) == 2
+        late = [RowLine(i, compact(i, late=True), retry) for i, (_, retry, _) in expected.items()]
+        assert log.append(late) == []
 
 
 @pytest.mark.parametrize(
@@ -235,7 +263,7 @@ def test_a_torn_tail_is_told_from_a_missing_newline(path: Path) -> None:
     assert (found.sound, found.torn_bytes, found.damaged, found.kernels) == (False, 40, 0, 1)
     path.write_bytes(SEALED[0] + b"\n" + SEALED[1])
     found = verify(path)
-    assert (found.sound, found.torn_bytes) == (True, len(SEALED[1]))
+    assert (found.sound, found.tail_whole, found.torn_bytes) == (True, True, len(SEALED[1]))
     assert repair(path).kept == 2
     assert path.read_bytes() == SEALED[0] + b"\n" + SEALED[1] + b"\n"
 

@@ -229,6 +229,29 @@ def test_a_failed_fsync_leaves_nothing_behind(path: Path, monkeypatch: pytest.Mo
     assert path.read_bytes() == written(result(1))
 
 
+def test_rows_that_a_killed_collector_wrote_are_synced_before_they_count(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A log is open only once all that it holds is on the disk: what is in it is dropped later."""
+    path.write_bytes(WHOLE)
+    synced: list[Path] = []
+
+    def name(fd: int) -> Path:
+        return Path(f"/proc/self/fd/{fd}").readlink()
+
+    def fail(fd: int) -> None:
+        if name(fd) == path:
+            raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: synced.append(name(fd)))
+        ResultLog(path).close()
+    assert synced[-1] == path
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(LogError, match="can't be synced to the disk: Input/output error"):
+        ResultLog(path)
+
+
 @pytest.mark.parametrize(
     "mishap",
     [
