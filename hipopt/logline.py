@@ -7,6 +7,7 @@ taken as it is.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 from zlib import crc32
@@ -55,12 +56,23 @@ def decode_line(line: bytes) -> LogLine:
     """
     check_line(line)
     try:
-        row = _decoder.decode(line)
+        row = _decode(line)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if type(row.retry) is int and row.retry >= 0:
         return row
     return msgspec.structs.replace(row, retry=0)
+
+
+def _decode(line: bytes) -> LogLine:
+    """Whatever Python's own `json` writes is read too: NaN, and halves of surrogate pairs."""
+    try:
+        return _decoder.decode(line)
+    except ValueError as error:
+        try:
+            return msgspec.convert(json.loads(line.decode()), LogLine)
+        except ValueError:
+            raise error from None
 
 
 def is_row(line: bytes) -> bool:

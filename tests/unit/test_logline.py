@@ -49,6 +49,14 @@ def test_a_retry_of_another_kind_is_none(retry: str) -> None:
     assert (row.id, row.retry) == (1, 0)
 
 
+def test_what_a_script_writes_with_json_is_read() -> None:
+    """NaN and halves of surrogate pairs are no JSON, but Python writes and reads them."""
+    row = {"id": 1, "status": "success", "speedup": float("nan"), "opt_think": "\ud83d"}
+    assert decode_line(json.dumps(row).encode()).id == 1
+    with pytest.raises(ValueError, match="id"):
+        decode_line(json.dumps(row | {"id": True}).encode())
+
+
 @given(st.lists(st.integers(0, 3), min_size=1))
 def test_the_highest_retry_counts_and_among_equals_the_first(retries: list[int]) -> None:
     """The rule, taken row by row, finds the same row however many there are."""
