@@ -28,7 +28,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     manifest: Path | None = None
     log: Path | None = None
     broker_url: str = "redis://127.0.0.1:6379/0"
-    """`redis://`, `rediss://` or `redis+socket://`."""
+    """`redis://`, `rediss://` or `redis+socket://`. Never shown with its password."""
+    broker_ca: Path | None = None
+    """Of a `rediss://` broker: who signed its certificate (PEM); None: the system's authorities."""
+    broker_cert: Path | None = None
+    """Our own certificate (PEM), where the broker wants one."""
+    broker_key: Path | None = None
+    """Its key (PEM); None: it stands in `broker_cert`."""
     namespace: str = "hipopt"
     """Prefix of all queue names, so that several runs can share one Redis."""
     lease_s: int = 120

@@ -80,7 +80,10 @@ def test_a_wrong_password_is_told(redis_binary: Path, tmp_path: Path) -> None:
         ("redis://:p%40ss@h:1/0", "redis://:***@h:1/0"),
         ("rediss://me:pass@h/0?password=pass&x=1", "rediss://me:***@h/0?password=***&x=1"),
         ("redis+socket://:pass@/tmp/s?virtual_host=1", "redis+socket://:***@/tmp/s?virtual_host=1"),
-        ("redis://[::1", "(not a URL)"),
+        ("redis://:pa/ss@h:1/0", "redis://:***@h:1/0"),
+        ("redis://:pa@s:s#@h", "redis://:***@h"),
+        ("redis://me/pass@h", "redis://***@h"),
+        ("redis://:pa?s@[::1", "redis://:***@[::1"),
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:

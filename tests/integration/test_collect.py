@@ -51,20 +51,24 @@ def collect(collector: Collector, rows: int) -> Collected:
 
 
 def test_what_is_no_result_is_set_aside(settings: Settings, app: Celery, log: ResultLog) -> None:
-    """Garbage between results is kept in a side file, and neither stops nor loses a result."""
+    """Garbage between results is kept, and neither stops nor loses a result.
+
+    What is a message goes into a side file; what is none stays in a list at the broker.
+    """
     garbage = [b"not json", b'{"schema": 99}', b"\xff\xfe", b'{"schema":1,"type":"row"}']
     send(settings, app, row(1), *garbage, row("1"), row(1))
     with connect(settings) as client:
         client.lpush("hipopt.results", "no message of kombu's", "{}", '{"body": 1}', "[]", "7")
     send(settings, app, row(2))
     totals = collect(Collector(settings, app, log), 3)
-    assert (totals.written, totals.duplicates, totals.rejected) == (3, 1, 9)
+    assert (totals.written, totals.duplicates, totals.rejected) == (3, 1, 4)
     aside = log.path.with_name("results.jsonl.rejected.jsonl").read_bytes().splitlines()
     assert aside[:2] == garbage[:2]
     assert len(log.path.read_bytes().splitlines()) == 3
     with connect(settings) as client:
         assert queues.depths(client, ["hipopt.results"]) == {"hipopt.results": 0}
         assert queues.held_count(client, "hipopt") == 0
+        assert client.llen("hipopt.rejected") == 5
 
 
 def test_trouble_is_told_and_not_logged(settings: Settings, app: Celery, log: ResultLog) -> None:
