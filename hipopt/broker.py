@@ -165,6 +165,7 @@ def _try_rights(client: redis.Redis, namespace: str, db: int) -> None:
         redis.exceptions.NoPermissionError: it doesn't.
     """
     nothing = f"{namespace}.nothing"
+    client.eval("return redis.call('TIME')", 0)
     client.hdel(nothing, "x")
     client.zrem(nothing, "x")
     client.ltrim(nothing, 1, 0)

@@ -63,10 +63,7 @@ class _QoS(kombu_redis.QoS):
 
 class _Channel(kombu_redis.Channel):
     QoS = _QoS
-    from_transport_options: tuple[str, ...] = (
-        *kombu_redis.Channel.from_transport_options,
-        "namespace",
-    )
+    from_transport_options: Any = (*kombu_redis.Channel.from_transport_options, "namespace")
     namespace = "hipopt"
 
     def _get_client(self) -> Any:  # noqa: ANN401
