@@ -34,6 +34,8 @@ __all__ = [
 WORKER_LOST_RETRIES = 3
 """A kernel whose pool process dies under it runs once and then this often again."""
 
+_ANSWER_S = 3.0
+
 
 def make_app(settings: Settings) -> Celery:
     """A Celery app on the broker of the settings; nothing is connected yet.
@@ -171,6 +173,9 @@ def _try_rights(client: redis.Redis, namespace: str, db: int) -> None:
     client.ltrim(nothing, 1, 0)
     client.srem(f"_kombu.binding.{namespace}", "x")
     client.publish(f"/{db}.{nothing}", "")
+    with client.pubsub() as heard:
+        heard.psubscribe(f"/{db}.{namespace}.pidbox.pidbox")
+        heard.get_message(timeout=_ANSWER_S)
 
 
 def _warnings(client: redis.Redis) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
@@ -16,13 +18,16 @@ import redis
 
 from hipopt.broker import check_broker, connect, make_app
 from hipopt.errors import BrokerError
+from hipopt.flowerdoor import VARIABLE
 from hipopt.settings import Settings
 from hipopt.status import gather
+from tests.integration.browsing import fetch, free_port
 from tests.integration.conftest import (
     ROOT,
     Processes,
     RedisServer,
     kernels,
+    wait_for,
     write_manifest,
 )
 from tests.integration.tls import Authority
@@ -224,6 +229,7 @@ def guarded(redis_binary: Path, tmp_path: Path) -> Iterator[RedisServer]:
     text = (ROOT / "deploy" / "users.acl").read_text()
     text = text.replace("CHANGE-ME-TOO", "operators").replace("CHANGE-ME", HEX)
     lines = [line for line in text.splitlines() if line.startswith("user ")]
+    lines.append("user judge on >judge +@all ~* &*")
     (tmp_path / "users.acl").write_text("\n".join(lines) + "\n")
     folder = tmp_path / "redis"
     folder.mkdir()
@@ -238,7 +244,20 @@ def test_the_documented_rights_are_enough(
     """A whole run as the user of deploy/users.acl: Redis refused nothing, nor can it do more."""
     url = f"redis://hipopt:{HEX}@127.0.0.1:{guarded.port}/0"
     limited = msgspec.structs.replace(settings, broker_url=url)
+    environ = os.environ | limited.to_environ() | {"PYTHONPATH": str(ROOT)}
+    port = free_port()
+    flower = [*HIPOPT, "flower", "--port", str(port)]
+    processes.start(flower, environ | {VARIABLE: "hipopt:pages"}, "flower")
+    wait_for(lambda: fetch(f"http://127.0.0.1:{port}/workers")[0], "Flower answers", 60)
     run_through(limited, processes)
+
+    def shown() -> int:
+        return len(json.loads(fetch(f"http://127.0.0.1:{port}/api/tasks", "hipopt:pages")[2]))
+
+    wait_for(lambda: shown() == 3, "Flower shows the tasks")
+    with redis.Redis(port=guarded.port, username="judge", password="judge") as client:
+        log: Any = client.acl_log()
+    assert {entry["object"] for entry in log} == {"config|get"}, log
     with connect(limited) as client:
         for command in ("CONFIG GET *", "FLUSHALL", "KEYS *", "SCAN 0", "ACL LIST", "SAVE",
                         "GET other.key", "LPUSH other.queue x", "PUBLISH /0.other.pidbox x",
@@ -248,7 +267,16 @@ def test_the_documented_rights_are_enough(
 
 
 @pytest.mark.parametrize(
-    "taken", ["~hipopt.*", "&/0.hipopt.*", "+@write", "~_kombu.binding*"], ids=str
+    "taken",
+    [
+        "~hipopt.*",
+        "&/0.hipopt.*",
+        "&/0.hipopt.pidbox.pidbox",
+        "+@write",
+        "~_kombu.binding*",
+        "+eval",
+    ],
+    ids=str,
 )
 def test_rights_that_lack_are_told(redis_binary: Path, tmp_path: Path, taken: str) -> None:
     """A user who may connect but not work is told at once, with what to give him."""

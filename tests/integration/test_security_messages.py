@@ -193,7 +193,7 @@ def test_garbage_among_what_is_held_and_broadcast(
     for number, raw in enumerate((b"x", b"[1]", b"[[[", b'[{}, "", "hipopt.shard.000"]')):
         client.hset("hipopt.unacked", f"tag{number}", raw)
         client.zadd("hipopt.unacked_index", {f"tag{number}": 1.0})
-    for topic in ("/0.hipopt.pidbox", "/0.hipopt.celeryev/worker.heartbeat"):
+    for topic in ("/0.hipopt.pidbox.pidbox", "/0.hipopt.celeryev/worker.heartbeat"):
         for raw in (b"x", b"{}", b"[]", b"7", b"[" * 100_000, b'{"properties": {}}', b"\xff"):
             client.publish(topic, raw)
     wait_for(lambda: not client.zcard("hipopt.unacked_index"), "all was put back or aside")
@@ -202,6 +202,7 @@ def test_garbage_among_what_is_held_and_broadcast(
     wait_for(lambda: client.llen("hipopt.results"), "the kernel's result")
     assert control.ping(timeout=5.0, limit=1)
     assert worker.poll() is None
+    assert processes.logs().count("can't be read and is passed over") >= 3
     assert sorted(entry["found_in"] for entry in kept(client)) == [QUEUE] + 3 * ["hipopt.unacked"]
 
 

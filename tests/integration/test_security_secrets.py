@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +17,9 @@ from hipopt.errors import UsageError
 from hipopt.finding import Health
 from hipopt.flowerdoor import VARIABLE, flower_environ, kept_login, login_file
 from hipopt.settings import Settings
+from tests.integration.browsing import fetch, free_port
 from tests.integration.conftest import ROOT, Processes, RedisServer, wait_for
-from tests.integration.test_spread_out import family, free_port
+from tests.integration.test_spread_out import family
 
 BROKER = "br0kerS3cret"
 KEY = "sk-ap1keyS3cret"
@@ -59,22 +57,6 @@ def command_lines(processes: Iterator[int] | set[int]) -> str:
         except OSError:  # it has ended
             continue
     return "\n".join(found)
-
-
-def fetch(url: str, login: str | None = None) -> tuple[int, str]:
-    """Status and body, with the headers before it."""
-    request = urllib.request.Request(url, headers={"Origin": "http://evil.example"})  # noqa: S310
-    if login:
-        encoded = base64.b64encode(login.encode()).decode()
-        request.add_header("Authorization", f"Basic {encoded}")
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return answer.status, f"{answer.headers}\n{answer.read().decode()}"
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, f"{error.headers}\n{error.read().decode()}"
-    except (urllib.error.URLError, ConnectionError):
-        return 0, ""
 
 
 def test_no_output_holds_a_secret(
@@ -126,9 +108,9 @@ def test_no_output_holds_a_secret(
         "/api/tasks",
         "/api/queues/length",
     ):
-        status, text = fetch(base + page, login)
+        status, headers, text = fetch(base + page, login)
         assert status == 200, page
-        said += text
+        said += headers + text
     assert all(process.poll() is None for process in started)
     assert leaks(said) == []
     assert "***" in said
@@ -164,13 +146,13 @@ def test_flower_wants_a_password(settings: Settings, processes: Processes, tmp_p
         url = f"http://127.0.0.1:{shut}{page}"
         assert fetch(url)[0] == 401
         assert fetch(url, "hipopt:wrong")[0] == 401
-        status, text = fetch(url, login)
+        status, headers, _ = fetch(url, login)
         assert status == 200
-        assert "Access-Control-Allow-Origin" not in text
+        assert "Access-Control-Allow-Origin" not in headers
     assert fetch(f"http://127.0.0.1:{open_}/workers")[0] == 200
-    status, text = fetch(f"http://127.0.0.1:{open_}/api/workers")
+    status, headers, _ = fetch(f"http://127.0.0.1:{open_}/api/workers")
     assert status == 401
-    assert "Access-Control-Allow-Origin" not in text
+    assert "Access-Control-Allow-Origin" not in headers
 
 
 @pytest.mark.parametrize("given", ["hipopt", "hipopt:", ":secret", "a:b,c:d"])
