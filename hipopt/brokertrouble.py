@@ -43,6 +43,11 @@ def _advice(error: BaseException, where: Endpoint, settings: Settings) -> str:
         return f"put the right user and password into the URL: {MEND_URL}"
     if where.tls is None and where.path is None and _hung_up(error):
         return f"if it speaks TLS, the URL begins with rediss://; else look at its log: {MEND_URL}"
+    if where.tls is not None and isinstance(error, exceptions.TimeoutError):
+        return (
+            "a Redis that speaks no TLS waits without a word: then the URL begins with redis://; "
+            f"else see whether it is there: {MEND_URL}"
+        )
     return f"start it (redis-server), or name another: {MEND_URL}"
 
 
