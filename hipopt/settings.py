@@ -16,6 +16,8 @@ from hipopt.errors import UsageError
 ENV_PREFIX = "HIPOPT_"
 DEFAULT_FILE = Path("hipopt.toml")
 SECRETS = frozenset({"api_key"})
+_USERINFO = re.compile(r"(?<=://)\S*@")
+"""Of a URL: it may hold a password."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,7 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self).items()
-        shown = (f"{k}={'***' if k in SECRETS and v else repr(v)}" for k, v in fields)
+        shown = (
+            f"{k}={'***' if k in SECRETS and v else _USERINFO.sub('***@', repr(v))}"
+            for k, v in fields
+        )
         return f"Settings({', '.join(shown)})"
 
     def to_environ(self) -> dict[str, str]:

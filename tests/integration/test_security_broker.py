@@ -110,6 +110,8 @@ def refused(settings: Settings) -> str:
         assert secret not in text
     assert "HIPOPT_BROKER_" in text
     assert text.startswith("broker redis")
+    assert HEX not in repr(settings)
+    assert quote(SECRET, safe="") not in repr(settings)
     return text
 
 
@@ -258,6 +260,8 @@ def test_the_documented_rights_are_enough(
     with redis.Redis(port=guarded.port, username="judge", password="judge") as client:
         log: Any = client.acl_log()
     assert {entry["object"] for entry in log} == {"config|get"}, log
+    operator = f"redis://operator:operators@127.0.0.1:{guarded.port}/0"
+    assert "appendonly" in check_broker(Settings(broker_url=operator))[0]
     with connect(limited) as client:
         for command in ("CONFIG GET *", "FLUSHALL", "KEYS *", "SCAN 0", "ACL LIST", "SAVE",
                         "GET other.key", "LPUSH other.queue x", "PUBLISH /0.other.pidbox x",
