@@ -23,6 +23,7 @@ from kombu.transport import redis as kombu_redis
 from kombu.utils.json import loads
 
 from hipopt.arrival import objection, rejected_key
+from hipopt.brokerurl import masked
 from hipopt.messages import result_queue
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,11 @@ class _Connection(Connection):
     def get_transport_cls(self) -> type[Transport]:
         """Ours."""
         return Transport
+
+    def info(self) -> dict[str, Any]:
+        """What a worker tells of its connection when it is asked; a socket's URL is masked."""
+        found: dict[str, Any] = super().info()
+        return found | {"hostname": masked(str(found["hostname"]))}
 
 
 class GatedAMQP(AMQP):

@@ -91,6 +91,19 @@ def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert masked(url) == shown
 
 
+@pytest.mark.parametrize(
+    "place", ["redis://me:{}@h:1/0", "redis+socket://me:{}@/tmp/s", "rediss://:{}@h"]
+)
+def test_celery_shows_no_password(place: str) -> None:
+    """Neither the banner's URL nor what a worker tells of its broker and settings holds it."""
+    with make_app(Settings(broker_url=place.format(SECRET))) as app:
+        connection = app.connection_for_read()
+        told = {k: v for k, v in connection.info().items() if k != "password"}
+        shown = f"{connection.as_uri()} {told} {app.conf.table(with_defaults=False)}"
+    assert SECRET not in shown
+    assert "**@" in shown
+
+
 def test_one_run_does_not_see_another(settings: Settings) -> None:
     """Two namespaces on one Redis share no key of kombu's bookkeeping."""
     mine = transport_options(settings)
