@@ -23,10 +23,10 @@ def fetch(url: str, login: str | None = None) -> tuple[int, str, str]:
         encoded = base64.b64encode(login.encode()).decode()
         request.add_header("Authorization", f"Basic {encoded}")
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return answer.status, str(answer.headers), answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, str(error.headers), error.read().decode()
-    except (urllib.error.URLError, ConnectionError):
+    except OSError:
         return 0, "", ""

@@ -100,10 +100,14 @@ def secure_url(server: RedisServer, query: str = "", password: str = SECRET) -> 
     return f"rediss://:{quote(password, safe='')}@127.0.0.1:{server.port}/0{query}"
 
 
-def refused(settings: Settings) -> str:
+PATIENCE_S = 30.0
+"""On a busy machine a handshake takes its time; where it can't succeed, it ends by itself."""
+
+
+def refused(settings: Settings, timeout_s: float = PATIENCE_S) -> str:
     """What `check_broker` says: a few lines, no secret, a setting to change."""
     with pytest.raises(BrokerError) as error:
-        check_broker(settings, timeout_s=2.0)
+        check_broker(settings, timeout_s=timeout_s)
     text = str(error.value)
     assert len(text.splitlines()) == 2
     for secret in (SECRET, quote(SECRET), quote(SECRET, safe=""), HEX):
@@ -122,7 +126,7 @@ def run_through(settings: Settings, processes: Processes) -> None:
     worker = processes.worker(settings)
     collector = processes.collector(settings)
     done = subprocess.run(
-        [*HIPOPT, "dispatch"], env=environ, capture_output=True, text=True, check=False, timeout=60
+        [*HIPOPT, "dispatch"], env=environ, capture_output=True, text=True, check=False, timeout=150
     )
     assert done.returncode == 0, done.stderr + processes.logs()
     assert worker.poll() is None
@@ -150,7 +154,7 @@ def test_the_authority_may_stand_in_the_url(tls: TlsServer, authority: Authority
     """`ssl_ca_certs` in the URL counts, for redis-py as for kombu, and no check is none."""
     for query in (f"?ssl_ca_certs={quote(str(authority.ca))}", "?ssl_cert_reqs=none"):
         found = Settings(broker_url=secure_url(tls, query))
-        assert "appendonly" in check_broker(found)[0]
+        assert "appendonly" in check_broker(found, timeout_s=PATIENCE_S)[0]
         with make_app(found) as app, app.connection_for_write() as connection:
             assert connection.channel().client.ping()
 
@@ -167,7 +171,7 @@ def test_a_broker_may_want_a_certificate_of_ours(
         bare = Settings(broker_url=secure_url(server), broker_ca=authority.ca)
         assert "HIPOPT_BROKER_CERT" in refused(bare)
         ours = msgspec.structs.replace(bare, broker_cert=certificate, broker_key=key)
-        assert check_broker(ours)
+        assert check_broker(ours, timeout_s=PATIENCE_S)
         with make_app(ours) as app, app.connection_for_write() as connection:
             assert connection.channel().client.ping()
     finally:
@@ -179,7 +183,7 @@ def test_what_is_wrong_with_tls_is_told(
 ) -> None:
     """Unknown authority, wrong password, TLS on one side only: each names its own setting."""
     good = Settings(broker_url=secure_url(tls), broker_ca=authority.ca)
-    assert check_broker(good)
+    assert check_broker(good, timeout_s=PATIENCE_S)
     replace = msgspec.structs.replace
     assert "HIPOPT_BROKER_CA" in refused(replace(good, broker_ca=None))
     other = Authority(tmp_path, "other").ca
@@ -188,7 +192,7 @@ def test_what_is_wrong_with_tls_is_told(
     plain = f"redis://:{HEX}@127.0.0.1:{tls.port}/0"
     assert "rediss://" in refused(replace(good, broker_url=plain))
     no_tls = secure_url(shared_redis, password=HEX)
-    assert "begins with redis://" in refused(replace(good, broker_url=no_tls))
+    assert "begins with redis://" in refused(replace(good, broker_url=no_tls), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +258,8 @@ def test_the_documented_rights_are_enough(
     run_through(limited, processes)
 
     def shown() -> int:
-        return len(json.loads(fetch(f"http://127.0.0.1:{port}/api/tasks", "hipopt:pages")[2]))
+        tasks = fetch(f"http://127.0.0.1:{port}/api/tasks", "hipopt:pages")[2]
+        return len(json.loads(tasks or "{}"))
 
     wait_for(lambda: shown() == 3, "Flower shows the tasks")
     with redis.Redis(port=guarded.port, username="judge", password="judge") as client:
