@@ -10,30 +10,31 @@ All that share a namespace must share `lease_s`: they get it, as everything else
 
 from __future__ import annotations
 
-import re
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 import redis
 from celery import Celery
 from kombu.entity import Exchange, Queue
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from hipopt.brokertrouble import explain
+from hipopt.brokerurl import endpoint, masked
 from hipopt.errors import BrokerError
 from hipopt.messages import result_queue, shard_queue
 from hipopt.settings import Settings
+from hipopt.transport import GatedAMQP
 
-SCHEMES = ("redis", "rediss", "redis+socket")
+__all__ = [
+    "WORKER_LOST_RETRIES", "check_broker", "connect", "make_app", "masked", "publish_policy",
+    "publish_result", "transport_options",
+]  # fmt: skip
+
 WORKER_LOST_RETRIES = 3
 """A kernel whose pool process dies under it runs once and then this often again."""
 
-_EXPECTED = (
-    "expected redis://HOST:PORT/DB, rediss://... or redis+socket:///PATH?virtual_host=DB; "
-    "set it with --broker-url or HIPOPT_BROKER_URL"
-)
-_SECRET_QUERY = re.compile(r"(?<=password=)[^&]*")
+_ANSWER_S = 3.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -42,10 +43,11 @@ def make_app(settings: Settings) -> Celery:
     Raises:
         BrokerError: the broker's URL is of no kind that hipopt speaks.
     """
-    _parsed(settings.broker_url)
+    where = endpoint(settings)
     namespace = settings.namespace
-    app = Celery("hipopt", broker=settings.broker_url, set_as_current=False)
+    app = Celery("hipopt", broker=where.url, amqp=GatedAMQP, set_as_current=False)
     app.conf.update(
+        broker_use_ssl=where.tls,
         task_ignore_result=True,
         accept_content=["json"],
         task_serializer="json",
@@ -88,6 +90,7 @@ def transport_options(settings: Settings) -> dict[str, Any]:
     `retry_on_timeout` must stay away: it switches off batched publishing.
     """
     return {
+        "namespace": settings.namespace,
         "visibility_timeout": settings.lease_s,
         "unacked_restore_interval": min(10.0, settings.lease_s / 4),
         "unacked_restore_throttle": 1,
@@ -134,42 +137,45 @@ def publish_result(
 
 def connect(settings: Settings, *, timeout_s: float = 30.0) -> redis.Redis:
     """A plain Redis client for what kombu has no word for. Connects on first use, never retries."""
-    url = _parsed(settings.broker_url)
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": min(timeout_s, 10.0),
-        "retry": Retry(NoBackoff(), 0),
-    }
-    if url.scheme != "redis+socket":
-        return redis.Redis.from_url(settings.broker_url, **options)
-    del options["socket_connect_timeout"]
-    return redis.Redis(
-        unix_socket_path=unquote(url.path),
-        db=_socket_database(url),
-        username=url.username or None,
-        password=unquote(url.password) if url.password else None,
-        **options,
-    )
+    where = endpoint(settings)
+    options: dict[str, Any] = {"socket_timeout": timeout_s, **where.client_options()}
+    if where.path is None:  # a socket is there at once or not at all
+        options["socket_connect_timeout"] = min(timeout_s, 10.0)
+    return redis.Redis(**options, retry=Retry(NoBackoff(), 0))
 
 
 def check_broker(settings: Settings, *, timeout_s: float = 3.0) -> list[str]:
-    """The broker answers; returns warnings about how it is set up, one sentence each.
+    """The broker answers and lets us work; returns warnings about how it is set up.
 
     Raises:
         BrokerError: it doesn't, within a few seconds, or it refuses us. Says what to do.
     """
+    where = endpoint(settings)
     try:
         with connect(settings, timeout_s=timeout_s) as client:
             client.ping()
+            _try_rights(client, settings.namespace, where.db)
             return _warnings(client)
-    except AuthenticationError as error:
-        reason, advice = str(error), "put the right user and password into the URL"
     except (RedisError, OSError, ValueError) as error:
-        reason, advice = str(error), "start it (redis-server), or name another"
-    raise BrokerError(
-        f"broker {masked(settings.broker_url)}: {_one_line(reason, settings.broker_url)}\n"
-        f"To mend it: {advice}: --broker-url, HIPOPT_BROKER_URL or broker_url in hipopt.toml"
-    )
+        raise BrokerError(explain(error, where, settings)) from None
+
+
+def _try_rights(client: redis.Redis, namespace: str, db: int) -> None:
+    """Redis lets us do what we must, tried on keys that are not there; changes nothing.
+
+    Raises:
+        redis.exceptions.NoPermissionError: it doesn't.
+    """
+    nothing = f"{namespace}.nothing"
+    client.eval("return redis.call('TIME')", 0)
+    client.hdel(nothing, "x")
+    client.zrem(nothing, "x")
+    client.ltrim(nothing, 1, 0)
+    client.srem(f"_kombu.binding.{namespace}", "x")
+    client.publish(f"/{db}.{nothing}", "")
+    with client.pubsub() as heard:
+        heard.psubscribe(f"/{db}.{namespace}.pidbox.pidbox")
+        heard.get_message(timeout=_ANSWER_S)
 
 
 def _warnings(client: redis.Redis) -> list[str]:
@@ -177,7 +183,7 @@ def _warnings(client: redis.Redis) -> list[str]:
         config: dict[Any, Any] = {}
         for name in ("appendonly", "maxmemory", "maxmemory-policy"):  # one at a time before Redis 7
             config |= client.config_get(name)
-    except RedisError:  # hosted brokers forbid CONFIG
+    except RedisError:  # a least-rights user and hosted brokers may not ask
         return []
     found = []
     if config.get("appendonly") == "no":
@@ -191,42 +197,3 @@ def _warnings(client: redis.Redis) -> list[str]:
             "(redis-cli config set maxmemory-policy noeviction)"
         )
     return found
-
-
-def masked(url: str) -> str:
-    """The URL with its password, wherever it stands in it, replaced by `***`."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return "(not a URL)"
-    netloc = parts.netloc
-    if password is not None:
-        user, host = netloc.rsplit("@", 1)
-        netloc = f"{user.split(':', 1)[0]}:***@{host}"
-    shown = parts._replace(netloc=netloc, query=_SECRET_QUERY.sub("***", parts.query)).geturl()
-    if url.startswith(f"{parts.scheme}://") and not shown.startswith(f"{parts.scheme}://"):
-        return shown.replace(":", "://", 1)  # some versions of Python drop an empty host
-    return shown
-
-
-def _parsed(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port, _socket_database(parts)
-    except ValueError as error:
-        raise BrokerError(f"broker URL {masked(url)}: {error}; {_EXPECTED}") from None
-    if parts.scheme not in SCHEMES:
-        raise BrokerError(f"broker URL {masked(url)}: {_EXPECTED}")
-    return parts
-
-
-def _socket_database(parts: SplitResult) -> int:
-    """The database that a `redis+socket` URL names; ValueError: it is no number."""
-    return int(parse_qs(parts.query).get("virtual_host", ["0"])[0])
-
-
-def _one_line(text: str, url: str) -> str:
-    password = urlsplit(url).password
-    line = " ".join(text.split())[:300].rstrip(".")
-    return line.replace(password, "***") if password else line

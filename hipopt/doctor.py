@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from hipopt.broker import check_broker, masked
+from hipopt.brokerdoctor import broker_findings
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.embedded import find_server
 from hipopt.errors import HipoptError
@@ -26,7 +26,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _tried("sandbox", lambda: sandbox_findings(device))
     yield _gpu_device()
     yield from _tried("embedded broker", lambda: [_embedded()], fail=Health.WARN)
-    yield from _tried("broker", lambda: [_broker(settings)], fail=Health.WARN)
+    yield from _tried("broker", lambda: broker_findings(settings), fail=Health.WARN)
     yield from _tried("candidates", lambda: [_candidates(settings)])
     yield _log(settings)
 
@@ -78,11 +78,6 @@ def _gpu_device() -> Finding:
 
 def _embedded() -> Finding:
     return Finding(name="embedded broker", health=Health.OK, detail=f"{find_server()}")
-
-
-def _broker(settings: Settings) -> Finding:
-    check_broker(settings)
-    return Finding(name="broker", health=Health.OK, detail=masked(settings.broker_url))
 
 
 def _candidates(settings: Settings) -> Finding:

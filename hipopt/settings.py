@@ -16,6 +16,8 @@ from hipopt.errors import UsageError
 ENV_PREFIX = "HIPOPT_"
 DEFAULT_FILE = Path("hipopt.toml")
 SECRETS = frozenset({"api_key"})
+_USERINFO = re.compile(r"(?<=://)\S*@")
+"""Of a URL: it may hold a password."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -28,7 +30,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     manifest: Path | None = None
     log: Path | None = None
     broker_url: str = "redis://127.0.0.1:6379/0"
-    """`redis://`, `rediss://` or `redis+socket://`."""
+    """`redis://`, `rediss://` or `redis+socket://`. Never shown with its password."""
+    broker_ca: Path | None = None
+    """Of a `rediss://` broker: who signed its certificate (PEM); None: the system's authorities."""
+    broker_cert: Path | None = None
+    """Our own certificate (PEM), where the broker wants one."""
+    broker_key: Path | None = None
+    """Its key (PEM); None: it stands in `broker_cert`."""
     namespace: str = "hipopt"
     """Prefix of all queue names, so that several runs can share one Redis."""
     lease_s: int = 120
@@ -83,7 +91,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self).items()
-        shown = (f"{k}={'***' if k in SECRETS and v else repr(v)}" for k, v in fields)
+        shown = (
+            f"{k}={'***' if k in SECRETS and v else _USERINFO.sub('***@', repr(v))}"
+            for k, v in fields
+        )
         return f"Settings({', '.join(shown)})"
 
     def to_environ(self) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from hipopt.broker import make_app
 from hipopt.errors import HipoptError
 from hipopt.settings import load
-from tasks import optimize, signals, steps
+from tasks import control, optimize, signals, steps
 
 try:
     settings = load()
@@ -13,3 +13,4 @@ except HipoptError as error:
 optimize.register(app, settings)
 steps.install(app, settings)
 signals.connect(app, settings)
+control.keep_few()

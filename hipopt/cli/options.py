@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hipopt import settings as settings_module
+from hipopt.brokerurl import masked
 from hipopt.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,4 +78,11 @@ def load_settings(options: dict[str, Any]) -> Settings:
         UsageError: naming the option, variable or key that is wrong.
     """
     config = options.pop("config", None)
+    url = options.get("broker_url")
+    if url is not None and masked(url) != url:
+        click.echo(
+            "hipopt: every user of this machine can see a password on a command line (ps): put "
+            "the URL into HIPOPT_BROKER_URL or hipopt.toml",
+            err=True,
+        )
     return settings_module.load(options, file=config)

@@ -80,12 +80,28 @@ def test_a_wrong_password_is_told(redis_binary: Path, tmp_path: Path) -> None:
         ("redis://:p%40ss@h:1/0", "redis://:***@h:1/0"),
         ("rediss://me:pass@h/0?password=pass&x=1", "rediss://me:***@h/0?password=***&x=1"),
         ("redis+socket://:pass@/tmp/s?virtual_host=1", "redis+socket://:***@/tmp/s?virtual_host=1"),
-        ("redis://[::1", "(not a URL)"),
+        ("redis://:pa/ss@h:1/0", "redis://:***@h:1/0"),
+        ("redis://:pa@s:s#@h", "redis://:***@h"),
+        ("redis://me/pass@h", "redis://***@h"),
+        ("redis://:pa?s@[::1", "redis://:***@[::1"),
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     """Passwords are masked wherever a URL can hold one."""
     assert masked(url) == shown
+
+
+@pytest.mark.parametrize(
+    "place", ["redis://me:{}@h:1/0", "redis+socket://me:{}@/tmp/s", "rediss://:{}@h"]
+)
+def test_celery_shows_no_password(place: str) -> None:
+    """Neither the banner's URL nor what a worker tells of its broker and settings holds it."""
+    with make_app(Settings(broker_url=place.format(SECRET))) as app:
+        connection = app.connection_for_read()
+        told = {k: v for k, v in connection.info().items() if k != "password"}
+        shown = f"{connection.as_uri()} {told} {app.conf.table(with_defaults=False)}"
+    assert SECRET not in shown
+    assert "**@" in shown
 
 
 def test_one_run_does_not_see_another(settings: Settings) -> None:

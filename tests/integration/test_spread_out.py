@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 
 from hipopt.broker import make_app
+from hipopt.flowerdoor import kept_login
 from hipopt.settings import Settings
 from tests.integration.conftest import ROOT, RedisServer, wait_for
 
@@ -192,10 +194,12 @@ def assert_as_expected(site: Site) -> None:
         assert any(row["status"] == "success" for row in rows)
 
 
-def shown_tasks(port: int) -> dict[str, dict[str, Any]]:
+def shown_tasks(port: int, login: str) -> dict[str, dict[str, Any]]:
     """The tasks in Flower's API; none while it doesn't answer."""
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/tasks")
+    request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/tasks", timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
             found: dict[str, dict[str, Any]] = json.load(answer)
             return found
     except (ConnectionError, urllib.error.URLError):
@@ -207,7 +211,7 @@ def serves(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_run_spread_over_processes(site: Site) -> None:
+def test_a_run_spread_over_processes(site: Site, code_cache: Path) -> None:
     """Collector, two workers and dispatcher settle every kernel once, and Flower shows each.
 
     The outcomes are those of the recorded replies, `hipopt status` agrees with the log, another
@@ -216,6 +220,7 @@ def test_a_run_spread_over_processes(site: Site) -> None:
     port = free_port()
     processes = [*site.start_all(), site.start("flower", "--port", str(port))]
     wait_for(lambda: serves(port), "Flower answers")
+    login = kept_login(code_cache)
     dispatched = site.command("dispatch", "--shards", "8")
     assert dispatched.returncode == 0, dispatched.stderr + site.output()
     assert_as_expected(site)
@@ -226,8 +231,8 @@ def test_a_run_spread_over_processes(site: Site) -> None:
     assert len(status["shards"]) == 8
     assert sum(shard["done"] for shard in status["shards"]) == len(site.ids)
 
-    wait_for(lambda: len(shown_tasks(port)) == len(site.ids), "Flower shows every task")
-    shown = sorted(task["args"] for task in shown_tasks(port).values())
+    wait_for(lambda: len(shown_tasks(port, login)) == len(site.ids), "Flower shows every task")
+    shown = sorted(task["args"] for task in shown_tasks(port, login).values())
     assert shown == sorted(
         f"(id={row['id']}, name={row['name']!r}, shard={row['shard']})" for row in site.rows()
     )
@@ -238,7 +243,7 @@ def test_a_run_spread_over_processes(site: Site) -> None:
     assert f"0 of {len(site.ids)} kernels to do" in again.stderr
     wait_for(lambda: site.status()["broker"]["held"] == 0, "nothing is in work")
     assert not any(site.status()["broker"]["queues"].values())
-    assert len(shown_tasks(port)) == len(site.ids)
+    assert len(shown_tasks(port, login)) == len(site.ids)
     assert site.log.read_bytes() == before
     site.stop(processes)
 
