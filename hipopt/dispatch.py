@@ -2,10 +2,10 @@
 
 Guarantee: the log is the truth. A kernel is settled when the log says so and sent again when it
 is neither settled nor anywhere on its way, so the loss of any worker, collector or broker heals.
-A kernel that is on its way already, from this or an earlier dispatch, is not sent again.
-Price: the manifest is parsed anew whenever a shard runs low; now and then the waiting messages
-are read to see which kernels are on their way. Scope: one dispatcher a namespace; two at once
-may send a kernel twice, which costs work and leaves one row in the log all the same.
+A kernel that is on its way already, from this, an earlier or another dispatch, is not sent again.
+Dispatchers take turns (`hipopt.turn`), and who finds that another has sent meanwhile looks before
+sending. Price: the manifest is parsed anew whenever a shard runs low; now and then the waiting
+messages are read to see which kernels are on their way.
 """
 
 from __future__ import annotations
@@ -27,17 +27,20 @@ from hipopt.broker import connect, make_app, masked
 from hipopt.errors import UsageError
 from hipopt.logreader import LogReader
 from hipopt.manifest import Manifest
-from hipopt.messages import result_queue, shard_queue, task_id
+from hipopt.messages import MessageError, result_queue, shard_queue, task_id
 from hipopt.plan import Plan, public_settings, read_plan, write_plan
-from hipopt.records import KernelId, Record
-from hipopt.send import send_kernels
+from hipopt.records import KernelId, KernelTask, Record
+from hipopt.send import Envelopes, send_kernels
 from hipopt.settings import Settings
 from hipopt.shards import ShardPlan, keep_plan, plan_shards
 from hipopt.todo import Todo
+from hipopt.turn import Turn, TurnLost
 
 logger = logging.getLogger(__name__)
 
 TICK_S = 0.25
+SETTLE_S = 0.5
+"""Between two looks at what others sent: a message that moves is missed by one of them at most."""
 AUDIT_S = 300.0
 """The messages on their way are checked this often even while all goes well."""
 BROKER_ERRORS = (RedisError, KombuError, OSError)
@@ -116,6 +119,8 @@ class Dispatcher:
         self.queues = [shard_queue(settings.namespace, s.number) for s in self.plan.shards]
         self._app: Celery = make_app(settings)
         self._client = connect(settings)
+        self._turn = Turn(self._client, settings.namespace)
+        self._envelopes = Envelopes(self._app, settings.namespace)
         self._resends: Counter[KernelId] = Counter()
         self._suspects: frozenset[KernelId] = frozenset()
         self._resent = 0
@@ -161,8 +166,8 @@ class Dispatcher:
         """The log read on, what is on its way checked if it is time, hungry shards refilled."""
         self.todo.settle(self.reader.poll())
         try:
-            self._audit_if_due()
-            self._refill()
+            if self._audit_is_due() or self._hungry():
+                self._take_turn()
             self._look_at_queues()
         except BROKER_ERRORS as error:
             if not self._away:
@@ -181,37 +186,61 @@ class Dispatcher:
         self._results_waiting = depths.pop(results)
         self._dry = not any(depths.values())
 
-    def _audit_if_due(self) -> None:
-        first = self._looked is None
+    def _audit_is_due(self) -> bool:
         pace = self.options.grace_s if self._dry or self._suspects else AUDIT_S
-        if self._looked is None or time.monotonic() - self._looked > pace:
-            self._audit(first=first)
-            self._looked = time.monotonic()
+        return self._looked is None or time.monotonic() - self._looked > pace
 
-    def _audit(self, *, first: bool) -> None:
+    def _take_turn(self) -> None:
+        """What was due is done, unless it is another dispatcher's turn: then it stays due."""
+        if not self._turn.take():
+            return
+        try:
+            last = self._turn.last_sent()
+            if not self._turn.alone or self._looked is None:
+                self._join(last)
+            elif self._audit_is_due():
+                self._audit(self._look().task_ids)
+            self._refill()
+        except TurnLost as lost:
+            logger.warning("stood still for too long to go on sending; looking anew")
+            for kernel_id in lost.unsent:
+                self.todo.take_back(kernel_id)
+        finally:
+            self._turn.end()
+
+    def _join(self, last_sent: str | None) -> None:
+        """What others have sent, before or beside us, is known."""
+        found = self._look().task_ids
+        if last_sent is not None:  # one look could miss a message between two places
+            time.sleep(SETTLE_S)
+            found |= self._look().task_ids
+        self.todo.settle(self.reader.poll())
+        namespace = self.settings.namespace
+        self.todo.mark_sent(lambda i: task_id(namespace, i) in found)
+        self._turn.saw(last_sent)
+        self._audit(found)
+
+    def _look(self) -> queues.Backlog:
+        known = queues.registered(self._client, self.settings.namespace)
+        everywhere = sorted({*known, *self.queues})  # other dispatches may have cut otherwise
+        namespace = self.settings.namespace
+        return queues.backlog(self._client, namespace, everywhere, self._turn.renew)
+
+    def _audit(self, found: frozenset[str]) -> None:
         """Kernels on their way are told from kernels that vanished.
 
-        A kernel vanished if it was nowhere in two audits in a row, no result was on its way to
-        the log in the second, and the log lacks it still. One audit could miss it between two
-        places. The first audit finds what an earlier dispatch has sent.
+        A kernel vanished if it was nowhere in two audits in a row, and the log lacks it still. One
+        audit could miss it between two places.
         """
         namespace = self.settings.namespace
-        known = queues.registered(self._client, namespace)
-        kept = bool(known)
+        kept = bool(queues.registered(self._client, namespace))
         queues.register(self._client, namespace, self.queues)
-        everywhere = sorted({*known, *self.queues})  # other dispatches may have cut otherwise
-        backlog = queues.backlog(self._client, namespace, everywhere)
         self.todo.settle(self.reader.poll())
-        if first:
-            self.todo.mark_sent(lambda i: task_id(namespace, i) in backlog.task_ids)
-        nowhere = frozenset(
-            i for i in self.todo.sent() if task_id(namespace, i) not in backlog.task_ids
-        )
+        nowhere = frozenset(i for i in self.todo.sent() if task_id(namespace, i) not in found)
         vanished = nowhere & self._suspects if kept else nowhere
-        if backlog.results:
-            vanished = frozenset()
         self._suspects = nowhere - vanished
         self._send_again(vanished, count=kept)
+        self._looked = time.monotonic()
 
     def _send_again(self, vanished: frozenset[KernelId], *, count: bool) -> None:
         """They wait again. A broker that forgot everything is not held against a kernel."""
@@ -231,17 +260,26 @@ class Dispatcher:
                 len(hopeless), self.options.resend + 1, next(iter(hopeless)),
             )  # fmt: skip
 
+    def _hungry(self) -> dict[int, int]:
+        """How many kernels each shard that ran low is to be sent."""
+        share = max(self.options.window // len(self.plan.shards), 1)
+        return self.todo.rooms(share if self.options.wait else None)
+
     def _refill(self) -> None:
         """Every shard that ran low has its share of the window on its way, if it has that many."""
-        share = max(self.options.window // len(self.plan.shards), 1)
-        rooms = self.todo.rooms(share if self.options.wait else None)
+        rooms = self._hungry()
         if not rooms:
             return
         kernels = (
             replace(kernel, shard=self.plan.shard_of(kernel.id))
             for kernel in self.manifest.tasks(lambda i: self.todo.take(i, rooms))
         )
-        send_kernels(self._app, self.settings.namespace, kernels)
+        send_kernels(self._turn, self._envelopes, self.settings.namespace, kernels, self._leave_out)
+
+    def _leave_out(self, kernel: KernelTask, error: MessageError) -> None:
+        """A kernel that can't be sent is said and not waited for."""
+        logger.error("%s; left out", error)
+        self.todo.give_up(kernel.id)
 
     def _write_plan(self) -> None:
         write_plan(

@@ -112,12 +112,26 @@ def encode_task(kernel: KernelTask, requeues: int = 0) -> dict[str, Any]:
     Raises:
         MessageError: the kernel with its file is too large to be sent.
     """
+    _bounded_source(kernel)
+    return TaskMessage(kernel=kernel, requeues=requeues).to_json()
+
+
+def encode_task_json(kernel: KernelTask) -> bytes:
+    """The argument of a task that is sent for the first time, as JSON.
+
+    Raises:
+        MessageError: the kernel with its file is too large to be sent.
+    """
+    _bounded_source(kernel)
+    return msgspec.json.encode(TaskMessage(kernel=kernel))
+
+
+def _bounded_source(kernel: KernelTask) -> None:
     size = len(kernel.code_body) + len(kernel.hip_source or "")
     if size > MAX_MESSAGE_BYTES // 4:  # four bytes a character, at worst
         raise MessageError(
             f"kernel {kernel.id!r} has {size} characters of source, too many to send"
         )
-    return TaskMessage(kernel=kernel, requeues=requeues).to_json()
 
 
 def decode_task(raw: object) -> TaskMessage:
@@ -169,6 +183,26 @@ def _bounded(body: bytes) -> bytes:
     if len(body) > MAX_MESSAGE_BYTES:
         raise MessageError(f"a result of {len(body)} bytes; {MAX_MESSAGE_BYTES} can be sent")
     return body
+
+
+class _RowKey(msgspec.Struct):
+    id: KernelId
+
+
+class _Key(msgspec.Struct):
+    row: _RowKey | None = None
+
+
+_key = msgspec.json.Decoder(_Key)
+
+
+def result_task_id(namespace: str, body: bytes) -> str | None:
+    """The id of the task whose result this message holds; None: it holds none."""
+    try:
+        row = _key.decode(body).row
+    except ValueError:
+        return None
+    return task_id(namespace, row.id) if row is not None else None
 
 
 def decode_result(body: bytes) -> RowLine | Trouble:

@@ -9,6 +9,7 @@ import logging
 from typing import Any
 
 from celery import Celery, bootsteps
+from celery.worker import state
 from celery.worker.state import active_requests
 from redis.exceptions import RedisError
 
@@ -16,6 +17,7 @@ from hipopt import queues
 from hipopt.broker import connect
 from hipopt.lease import Keeper, hand_over
 from hipopt.settings import Settings
+from hipopt.starts import Starts
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +58,19 @@ def _leases(settings: Settings) -> type[bootsteps.StartStopStep]:
             """What still runs keeps its lease, and goes back when the channel is closed."""
             if self._channel is not None:
                 self._channel.do_restore = True
+                if state.should_terminate not in {None, False}:
+                    _uncount(settings, self._channel)
 
         terminate = stop
 
     return Leases
+
+
+def _uncount(settings: Settings, channel: Any) -> None:  # noqa: ANN401 (a kombu Redis channel)
+    """What a stop puts back is not held against its kernels."""
+    held = [message.headers.get("id") for message in list(channel.qos._delivered.values())]
+    with connect(settings, timeout_s=2.0) as client:
+        Starts(client, settings.namespace).undo(i for i in held if i)
 
 
 def _learning(settings: Settings) -> type[bootsteps.StartStopStep]:
