@@ -113,7 +113,7 @@ class Dispatcher:
         kept = keep_plan(earlier.shard_plan, ids, settings.shards) if earlier else None
         self.plan = kept or plan_shards(ids, settings.shards)
         self.todo = Todo(ids, self.plan, _chosen(options.only_shards, self.plan))
-        self.todo.settle(self.reader.poll())
+        self.todo.settle(self.reader.read_on())
         if options.limit is not None:
             self.todo.keep(options.limit)
         self.queues = [shard_queue(settings.namespace, s.number) for s in self.plan.shards]
@@ -164,7 +164,7 @@ class Dispatcher:
 
     def _step(self) -> None:
         """The log read on, what is on its way checked if it is time, hungry shards refilled."""
-        self.todo.settle(self.reader.poll())
+        self.todo.settle(self.reader.read_on())
         try:
             if self._audit_is_due() or self._hungry():
                 self._take_turn()
@@ -214,11 +214,14 @@ class Dispatcher:
         if last_sent is not None:  # one look could miss a message between two places
             time.sleep(SETTLE_S)
             found |= self._look().task_ids
-        self.todo.settle(self.reader.poll())
-        namespace = self.settings.namespace
-        self.todo.mark_sent(lambda i: task_id(namespace, i) in found)
+        self.todo.settle(self.reader.read_on())
+        self.todo.mark_sent(lambda i: self._task_id(i) in found)
         self._turn.saw(last_sent)
         self._audit(found)
+
+    def _task_id(self, kernel_id: KernelId) -> str:
+        retry = self.todo.retries.get(kernel_id, 0)
+        return task_id(self.settings.namespace, kernel_id, retry)
 
     def _look(self) -> queues.Backlog:
         known = queues.registered(self._client, self.settings.namespace)
@@ -235,8 +238,8 @@ class Dispatcher:
         namespace = self.settings.namespace
         kept = bool(queues.registered(self._client, namespace))
         queues.register(self._client, namespace, self.queues)
-        self.todo.settle(self.reader.poll())
-        nowhere = frozenset(i for i in self.todo.sent() if task_id(namespace, i) not in found)
+        self.todo.settle(self.reader.read_on())
+        nowhere = frozenset(i for i in self.todo.sent() if self._task_id(i) not in found)
         vanished = nowhere & self._suspects if kept else nowhere
         self._suspects = nowhere - vanished
         self._send_again(vanished, count=kept)
@@ -271,7 +274,11 @@ class Dispatcher:
         if not rooms:
             return
         kernels = (
-            replace(kernel, shard=self.plan.shard_of(kernel.id))
+            replace(
+                kernel,
+                shard=self.plan.shard_of(kernel.id),
+                retry=self.todo.retries.get(kernel.id, 0),
+            )
             for kernel in self.manifest.tasks(lambda i: self.todo.take(i, rooms))
         )
         send_kernels(self._turn, self._envelopes, self.settings.namespace, kernels, self._leave_out)

@@ -18,7 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hipopt.errors import LogError
-from hipopt.logreader import LogReader, decode_line
+from hipopt.logline import decode_line
+from hipopt.logreader import LogReader
 from hipopt.records import KernelId
 
 _CHUNK = 1 << 16

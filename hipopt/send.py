@@ -56,7 +56,7 @@ class Envelopes:
         """
         body = b"[[" + encode_task_json(kernel) + b"]," + self._rest
         queue = shard_queue(self._namespace, kernel.shard)
-        name = task_id(self._namespace, kernel.id)
+        name = task_id(self._namespace, kernel.id, kernel.retry)
         headers = self._headers | {"id": name, "root_id": name, "argsrepr": _shown(kernel)}
         properties = {
             "correlation_id": name,
@@ -156,7 +156,7 @@ def send_back(app: Celery, namespace: str, kernel: KernelTask, **options: Any) -
             argsrepr=_shown(kernel),
             kwargsrepr="{}",
             queue=shard_queue(namespace, kernel.shard),
-            task_id=task_id(namespace, kernel.id),
+            task_id=task_id(namespace, kernel.id, kernel.retry),
             producer=producer,
             ignore_result=True,
             retry=True,

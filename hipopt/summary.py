@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from hipopt.errors import LogError
-from hipopt.logreader import LogLine, decode_line
+from hipopt.logline import LogLine, decode_line
 from hipopt.records import KernelId, Record
 
 BEST = 5

@@ -18,6 +18,7 @@ def lost_row(kernel: KernelTask, reason: str) -> ResultRow:
         failure_kind="worker_lost",
         error_message=reason,
         shard=kernel.shard,
+        retry=kernel.retry,
     )
 
 

@@ -88,7 +88,8 @@ def run(task: Task, settings: Settings, message: TaskMessage) -> None:
         row = lost_row(kernel, reason)
     else:
         row = _optimized(task, settings, message)
-    row = replace(row, worker=row.worker or task.request.hostname, shard=kernel.shard)
+    worker = row.worker or task.request.hostname
+    row = replace(row, worker=worker, shard=kernel.shard, retry=kernel.retry)
     publish_result(task.app, settings.namespace, encode_row(row))
     starts(settings).end(task.request.id)
     logger.info("kernel %r: %s", kernel.id, row.failure_kind or row.status)
