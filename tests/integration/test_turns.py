@@ -198,7 +198,10 @@ def test_stops_and_trouble_are_not_held_against_a_kernel(
         worker.terminate()
         worker.wait(20)
         (processes.folder / "model-is-up").touch()
+        worker = processes.worker(settings)
         dispatch.finish()
+        worker.terminate()
+        worker.wait(20)
     write_manifest(settings, [{"id": 1, "name": "k", "code_body": "slow 4"}])
     with dispatching(settings, DispatchOptions(grace_s=30.0)) as dispatch:
         for count in range(1, 5):
