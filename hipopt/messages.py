@@ -48,6 +48,21 @@ def task_id(namespace: str, kernel_id: KernelId, retry: int = 0) -> str:
     return f"{namespace}:{text}#{retry}" if retry else f"{namespace}:{text}"
 
 
+def task_kernel(namespace: str, name: str) -> tuple[KernelId, int] | None:
+    """The kernel and its retry that a task's id stands for; None: it is hashed, or not ours."""
+    text = name.removeprefix(f"{namespace}:")
+    body, mark, retry = text.rpartition("#")
+    if not mark or not retry.isdecimal():
+        body, retry = text, "0"
+    try:
+        return _kernel_id.decode(body), int(retry)
+    except ValueError:
+        return None
+
+
+_kernel_id: msgspec.json.Decoder[KernelId] = msgspec.json.Decoder(KernelId)
+
+
 class TaskMessage(Record, frozen=True, kw_only=True):
     """The one argument of a task."""
 

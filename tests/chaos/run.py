@@ -40,7 +40,8 @@ class Found(NamedTuple):
         return (
             f"{self.kernels} kernels, {sum(self.kills.values())} kills ({kills}): "
             f"{self.rows} rows, {self.duplicates} duplicates, {self.missing} missing, "
-            f"{self.failed} failed, {self.evaluations / self.kernels:.3f} evaluations a kernel, {self.seconds:.0f} s"
+            f"{self.failed} failed, "
+            f"{self.evaluations / self.kernels:.3f} evaluations a kernel, {self.seconds:.0f} s"
         )
 
 
