@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 
 from hipopt import queues
 from hipopt.broker import connect
-from hipopt.lease import Keeper, hand_over
+from hipopt.lease import Keeper, hand_over, share_client
 from hipopt.settings import Settings
 from hipopt.starts import Starts
 
@@ -52,6 +52,7 @@ def _leases(settings: Settings) -> type[bootsteps.StartStopStep]:
                 hand_over(self._channel, channel, {request.id for request in active_requests})
             self._channel = keeper.channel = channel
             channel.do_restore = False
+            share_client(channel)
             keeper.start()
 
         def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
