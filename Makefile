@@ -19,7 +19,7 @@ help:
 	@echo 'make test   run the tests'
 	@echo 'make chaos  2,000 kernels amid 120 kills of everything; some ten minutes (SEED=n repeats one)'
 	@echo 'make check  lint, types, import contracts and tests'
-	@echo 'make bench  what one kernel costs, by stage, and what delivery costs'
+	@echo 'make bench  what one kernel costs, by stage, and what delivery and the log cost'
 	@echo 'make proof  identity, mutants and replays over the bundled kernels; some 15 minutes'
 	@echo 'make setup  only prepare .venv'
 
@@ -61,6 +61,7 @@ check: lint types contracts test
 bench: $(READY)
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.queue
+	$(BIN)/python -m benchmarks.log
 
 proof: $(READY)
 	@mkdir -p runs

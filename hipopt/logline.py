@@ -7,6 +7,8 @@ taken as it is.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 from zlib import crc32
 
@@ -17,7 +19,10 @@ from hipopt.records import KernelId
 FINAL = frozenset({"success", "failure"})
 
 _KEY = b',"checksum":"crc32:'
-_SEAL_CHARS = len(_KEY) + 8 + len(b'"}')
+_DIGITS_CHARS = 8 + len(b'"}')
+_SEAL_CHARS = len(_KEY) + _DIGITS_CHARS
+SEAL = re.compile(re.escape(_KEY) + rb'[0-9a-f]{8}"}')
+"""The end of a row that carries a checksum, right or wrong."""
 
 
 class LogLine(msgspec.Struct, frozen=True, gc=False):
@@ -29,6 +34,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     """A `records.FailureKind`, or whatever a script wrote there."""
     name: Any = None
     speedup: Any = None
+    finished_at: Any = None
     retry: Any = 0
     """An int, 0 or more, once `decode_line` has read it: how often the kernel was done again."""
 
@@ -50,12 +56,32 @@ def decode_line(line: bytes) -> LogLine:
     """
     check_line(line)
     try:
-        row = _decoder.decode(line)
+        row = _decode(line)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if type(row.retry) is int and row.retry >= 0:
         return row
     return msgspec.structs.replace(row, retry=0)
+
+
+def _decode(line: bytes) -> LogLine:
+    """Whatever Python's own `json` writes is read too: NaN, and halves of surrogate pairs."""
+    try:
+        return _decoder.decode(line)
+    except ValueError as error:
+        try:
+            return msgspec.convert(json.loads(line.decode()), LogLine)
+        except ValueError:
+            raise error from None
+
+
+def is_row(line: bytes) -> bool:
+    """Whether `decode_line` can read it."""
+    try:
+        decode_line(line)
+    except ValueError:
+        return False
+    return True
 
 
 def supersedes(retry: int, held: int | None) -> bool:
@@ -80,20 +106,26 @@ def seal(row: bytes) -> bytes:
 
 
 def is_sealed(line: bytes) -> bool:
-    """Whether the line carries a checksum, right or wrong."""
-    line = line.removesuffix(b"\n")
-    return line.endswith(b'"}') and line[-_SEAL_CHARS : len(_KEY) - _SEAL_CHARS] == _KEY
+    """Whether the line, with or without its newline, carries a checksum, right or wrong."""
+    end = _end(line)
+    return line[end - _SEAL_CHARS : end - _DIGITS_CHARS] == _KEY and line[end - 2 : end] == b'"}'
 
 
 def check_line(line: bytes) -> None:
-    """The line's checksum is right, or it carries none.
+    """The line's checksum is right, or it carries none and is UTF-8.
 
     Raises:
-        ValueError: it is wrong.
+        ValueError: neither.
     """
     if not is_sealed(line):
+        line.decode()  # msgspec does not look at fields that it leaves out
         return
-    line = line.removesuffix(b"\n")
-    found = crc32(b"}", crc32(memoryview(line)[:-_SEAL_CHARS]))
-    if line[-10:-2] != b"%08x" % found:
+    end = _end(line)
+    found = crc32(b"}", crc32(memoryview(line)[: end - _SEAL_CHARS]))
+    if line[end - _DIGITS_CHARS : end - 2] != b"%08x" % found:
         raise ValueError("its checksum is wrong: it was damaged or changed after it was written")
+
+
+def _end(line: bytes) -> int:
+    """Where the newline is, or would be."""
+    return len(line) - line.endswith(b"\n")
