@@ -130,7 +130,7 @@ def enqueue(folder: Path) -> None:
     print(f"enqueue: {ours:.0f} tasks/s, a delay loop {looped:.0f}: {ours / looped:.1f} times")
 
 
-def cpu_s(pid: int) -> float:
+def cpu_s(pid: int, *, below: bool = True) -> float:
     """CPU time of a process and of all below it; of this process, its own alone."""
     if pid == os.getpid():
         return time.process_time()
@@ -139,8 +139,9 @@ def cpu_s(pid: int) -> float:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return 0.0
-    ticks = sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_s(int(child)) for child in children)
+    ticks = sum(map(int, fields[11:15] if below else fields[11:13]))
+    more = sum(cpu_s(int(child)) for child in children) if below else 0.0
+    return ticks / os.sysconf("SC_CLK_TCK") + more
 
 
 def dispatch(settings: Settings, on_progress: Callable[[object], None] = lambda _: None) -> None:
@@ -173,17 +174,23 @@ def busy(folder: Path, slots: int = 64, kernels: int = 64 * 20, wait_s: float = 
     with broker(folder) as url:
         settings = site(folder, url, concurrency=slots)
         write_manifest(settings, kernels, 3000, f"wait {wait_s}")
-        with processes(settings, folder):
+        with processes(settings, folder) as pids:
             app = make_app(settings)
             while not app.control.ping(timeout=0.5):
                 pass
+            before = [cpu_s(pids[1], below=both) for both in (False, True)]
             dispatch(settings)
+            after = [cpu_s(pids[1], below=both) for both in (False, True)]
+    main, every = (1000 * (b - a) / kernels for a, b in zip(before, after, strict=True))
     lines = (folder / "stamps.txt").read_text().splitlines()
     stamps = sorted(tuple(map(float, line.split())) for line in lines)
     first, dry = stamps[0][0], stamps[-1][0]  # the last start: then the queue is dry
     worked = sum(min(end, dry) - start for start, end in stamps)
     share = worked / (slots * (dry - first))
-    print(f"busy: {100 * share:.1f} % of {slots} slots over {dry - first:.1f} s")
+    print(
+        f"busy: {100 * share:.1f} % of {slots} slots over {dry - first:.1f} s; worker's CPU a "
+        f"kernel: main process {main:.2f} ms, with its pool {every:.2f} ms"
+    )
 
 
 CHILD = """
