@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`redis://`, `rediss://` or `redis+socket://`."""
     namespace: str = "hipopt"
     """Prefix of all queue names, so that several runs can share one Redis."""
-    lease_s: int = 120
+    lease_s: int = 40
     """How long a worker or collector may be silent before its messages go to another. Must be the
     same for all that share a namespace: the shortest wins."""
     shards: int = 8

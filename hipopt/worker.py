@@ -35,7 +35,8 @@ def worker_argv(
     chosen = ["--queues", ",".join(queues)] if queues else []
     return [
         *_celery(), "worker", "--pool", "prefork", "--concurrency", str(concurrency),
-        "--hostname", name, "--loglevel", loglevel, "--without-mingle", *chosen,
+        "--hostname", name, "--loglevel", loglevel, "--without-mingle", "--without-gossip",
+        *chosen,
     ]  # fmt: skip
 
 
