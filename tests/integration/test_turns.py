@@ -95,7 +95,8 @@ def test_a_dispatcher_revives_what_another_lost(settings: Settings, processes: P
     """Tasks that vanish while two dispatchers watch are sent again, once."""
     write_manifest(settings, kernels(24))
     with dispatching(settings) as one, dispatching(settings) as two:
-        wait_for(lambda: two.latest and two.latest.on_their_way == 24, "both know of all")
+        for each in (one, two):
+            wait_for(lambda d=each: d.latest and d.latest.on_their_way == 24, "both know of all")
         with connect(settings) as client:
             lost: list[bytes] = client.rpop("hipopt.shard.001", 5)  # type: ignore[assignment]
         assert len(lost) == 5
