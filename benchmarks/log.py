@@ -19,8 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec
 
+import msgspec
 from kombu.entity import Queue
 from kombu.messaging import Consumer
+from msgspec.structs import replace
 
 from hipopt.broker import make_app
 from hipopt.collect import Collector
@@ -28,12 +30,34 @@ from hipopt.embedded import EmbeddedBroker
 from hipopt.logline import seal
 from hipopt.logreader import LogReader
 from hipopt.messages import decode_result, encode_row, result_queue
-from hipopt.records import ResultRow
+from hipopt.records import Attempt, Judgement, ResultRow, Timing, Verdict, Workload
 from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
 
 P = ParamSpec("P")
-KERNEL = "__global__ void k(float *y, const float *x, int n) {\n    int i = threadIdx.x;\n}\n"
+KERNEL = (
+    "__global__ void k(float *y, const float *x, int n) {\n    int i = threadIdx.x;\n"
+    "    if (i < n)\n        y[i] = x[i] * 2.0f; // each thread its own element\n}\n"
+)
+ARGS = [
+    {"name": "y", "buffer": "float32", "length": 16384},
+    {"name": "x", "buffer": "float32", "length": 16384, "fill": "normal"},
+    {"name": "n", "scalar": "int32", "value": 16384},
+]
+JUDGEMENT = Judgement(
+    verdict=Verdict.SAME,
+    reason="correct, and 1.01 times as fast: within the noise of this device",
+    speedup=1.01,
+    timing=Timing(
+        speedup=1.01, low=0.98, high=1.04, confidence=0.95, noise_floor=1.02, rounds=5, blocks=40,
+        rejected_blocks=2, confirmed=True, reference_time_us=412.7, candidate_time_us=408.1,
+        workload=0, emulated=True,
+    ),
+    seeds=(12345, 67890, 13579, 24680),
+    workloads=tuple(Workload.from_json({"grid": g, "block": 256, "args": ARGS}) for g in (64, 16)),
+    checks=("results agree on 4 seeds", "red zones are whole", "inputs are as they were"),
+    stage_seconds={"compile": 0.6, "reference": 0.4, "check": 1.1, "time": 2.2},
+)  # fmt: skip
 
 
 def main() -> None:
@@ -51,10 +75,18 @@ def main() -> None:
 
 
 def result(kernel_id: int, size: int) -> ResultRow:
-    return ResultRow(
-        id=kernel_id, status="failure", name="k", failure_kind="no_speedup",
-        opt_kernel=(KERNEL * (1 + size // len(KERNEL)))[: size - 700],
+    """A row as a judged kernel's is: code, thinking, four attempts, and the evidence."""
+    row = ResultRow(
+        id=kernel_id, status="failure", name="k", failure_kind="no_speedup", verdict=Verdict.SAME,
+        hip_file="kernels/k.hip", judgement=JUDGEMENT, model="a-model", prompt_tokens=4000,
+        attempts=tuple(
+            Attempt(number=n, outcome="same", reason=JUDGEMENT.reason, speedup=1.01, seconds=2.5)
+            for n in range(1, 5)
+        ),
     )  # fmt: skip
+    left = size - len(msgspec.json.encode(row))
+    code = KERNEL * (1 + left // len(KERNEL))
+    return replace(row, opt_kernel=code[: left // 2], opt_think=code[left // 2 : left])
 
 
 def report_collecting(scratch: Path, records: int, size: int, times: int) -> None:

@@ -19,8 +19,8 @@ from hipopt.records import KernelId
 FINAL = frozenset({"success", "failure"})
 
 _KEY = b',"checksum":"crc32:'
-_DIGITS_CHARS = 8 + len(b'"}')
-_SEAL_CHARS = len(_KEY) + _DIGITS_CHARS
+_DIGITS_END = len(_KEY) + 8
+_SEAL_CHARS = _DIGITS_END + len(b'"}')
 SEAL = re.compile(re.escape(_KEY) + rb'[0-9a-f]{8}"}')
 """The end of a row that carries a checksum, right or wrong."""
 
@@ -56,23 +56,22 @@ def decode_line(line: bytes) -> LogLine:
     """
     check_line(line)
     try:
-        row = _decode(line)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        row = _decoder.decode(line)
+    except (ValueError, RecursionError) as error:
+        row = _decode_plain(line, error)
     if type(row.retry) is int and row.retry >= 0:
         return row
     return msgspec.structs.replace(row, retry=0)
 
 
-def _decode(line: bytes) -> LogLine:
+def _decode_plain(line: bytes, error: Exception) -> LogLine:
     """Whatever Python's own `json` writes is read too: NaN, and halves of surrogate pairs."""
     try:
-        return _decoder.decode(line)
-    except ValueError as error:
-        try:
-            return msgspec.convert(json.loads(line.decode()), LogLine)
-        except ValueError:
-            raise error from None
+        return msgspec.convert(json.loads(line.decode()), LogLine)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except ValueError:
+        raise ValueError(str(error)) from None
 
 
 def is_row(line: bytes) -> bool:
@@ -107,8 +106,7 @@ def seal(row: bytes) -> bytes:
 
 def is_sealed(line: bytes) -> bool:
     """Whether the line, with or without its newline, carries a checksum, right or wrong."""
-    end = _end(line)
-    return line[end - _SEAL_CHARS : end - _DIGITS_CHARS] == _KEY and line[end - 2 : end] == b'"}'
+    return _seal_at(line) is not None
 
 
 def check_line(line: bytes) -> None:
@@ -117,15 +115,18 @@ def check_line(line: bytes) -> None:
     Raises:
         ValueError: neither.
     """
-    if not is_sealed(line):
+    at = _seal_at(line)
+    if at is None:
         line.decode()  # msgspec does not look at fields that it leaves out
         return
-    end = _end(line)
-    found = crc32(b"}", crc32(memoryview(line)[: end - _SEAL_CHARS]))
-    if line[end - _DIGITS_CHARS : end - 2] != b"%08x" % found:
+    found = b"%08x" % crc32(b"}", crc32(memoryview(line)[:at]))
+    if not line.startswith(found, at + len(_KEY)):
         raise ValueError("its checksum is wrong: it was damaged or changed after it was written")
 
 
-def _end(line: bytes) -> int:
-    """Where the newline is, or would be."""
-    return len(line) - line.endswith(b"\n")
+def _seal_at(line: bytes) -> int | None:
+    """Where the checksum's key starts, with its comma; None: there is none."""
+    at = len(line) - _SEAL_CHARS - line.endswith(b"\n")
+    if at > 0 and line.startswith(_KEY, at) and line.startswith(b'"}', at + _DIGITS_END):
+        return at
+    return None

@@ -48,7 +48,7 @@ class LogReader:
         self.superseded = 0
         """Final rows that counted until a later `retry` of their kernel took their place."""
         self._skip_bad = skip_bad
-        self._outcomes: dict[Outcome, Outcome] = {}
+        self._outcomes: dict[tuple[str, str | None, int], Outcome] = {}
         self._offset = 0
         self._line = 0
         self._file: tuple[int, int] | None = None
@@ -71,7 +71,9 @@ class LogReader:
             with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
                 if self._seek(file):
                     for line in file:
-                        yield from self._take(line)
+                        row = self._take(line)
+                        if row is not None:
+                            yield row
         except FileNotFoundError:
             return
         except OSError as error:
@@ -96,12 +98,13 @@ class LogReader:
         self._anchor = b""
         self._file = identity
 
-    def _take(self, line: bytes) -> Iterator[LogLine]:
+    def _take(self, line: bytes) -> LogLine | None:
+        """The row, if it counts."""
         if not line.endswith(b"\n"):
-            return
+            return None
         self._line += 1
         try:
-            row = decode_line(line) if line.strip() else None
+            row = None if line.isspace() else decode_line(line)
         except ValueError as error:
             if not self._skip_bad:
                 raise bad_line(self.path, self._line, self._offset, error) from None
@@ -109,8 +112,7 @@ class LogReader:
             row = None
         self._offset += len(line)
         self._anchor = line[-_ANCHOR_BYTES:]
-        if row is not None and row.final and self._counts(row):
-            yield row
+        return row if row is not None and row.final and self._counts(row) else None
 
     def _counts(self, row: LogLine) -> bool:
         held = self.rows.get(row.id)
@@ -118,9 +120,12 @@ class LogReader:
             self.duplicates += 1
             return False
         self.superseded += held is not None
-        kind = None if row.failure_kind is None else str(row.failure_kind)
-        outcome = Outcome(row.status, kind, row.retry)
-        self.rows[row.id] = self._outcomes.setdefault(outcome, outcome)
+        kind = row.failure_kind
+        key = (row.status, kind if kind is None else str(kind), row.retry)
+        outcome = self._outcomes.get(key)
+        if outcome is None:
+            outcome = self._outcomes[key] = Outcome(*key)
+        self.rows[row.id] = outcome
         return True
 
 
