@@ -66,6 +66,7 @@ bench: $(READY)
 proof: $(READY)
 	@mkdir -p runs
 	$(BIN)/python -m benchmarks.identity
+	$(BIN)/python -m benchmarks.honest
 	$(BIN)/python -m benchmarks.mutants -o runs/mutants.jsonl
 	$(BIN)/python -m benchmarks.replay
 

@@ -22,8 +22,11 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 _INCLUDING = frozenset({".cu", ".hip", ".cc", ".cpp", ".cxx", ".c"})
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">][^\n]*$', re.MULTILINE)
-_FOLDERS = (".", "include", "../include", "../common", "../../include")
-"""Where a project keeps its headers, from the file that includes one."""
+_FOLDERS = (".", "include", "common", "inc", "utilities", "utils", "src")
+"""Where a project keeps its headers, from the folder of the file that includes one or a folder
+around it."""
+_LEVELS = 5
+"""Folders looked from: the file's own and those around it."""
 
 
 def with_includes(path: Path, text: str) -> str:
@@ -69,7 +72,9 @@ def _header(folder: Path, name: str) -> Path | None:
     """The project's own file of that name; None where there is none."""
     if Path(name).suffix not in SUFFIXES or Path(name).is_absolute():
         return None
-    return next((p for f in _FOLDERS if (p := folder / f / name).is_file()), None)
+    around = [folder, *folder.absolute().parents[: _LEVELS - 1]]
+    places = (outer / inner / name for outer in around for inner in _FOLDERS)
+    return next((p for p in places if p.parent != Path("/") and p.is_file()), None)
 
 
 def _read(path: Path) -> str | None:

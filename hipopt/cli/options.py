@@ -32,7 +32,7 @@ _HELP: dict[str, tuple[Any, str]] = {
     "attempts": (int, "Most attempts a kernel."),
     "stop_at_speedup": (float, "A candidate this much faster ends a kernel's attempts."),
     "check_timeout_s": (float, "Longest judging of one attempt, in seconds."),
-    "launch_timeout_s": (float, "Longest single launch, in seconds."),
+    "launch_timeout_s": (float, "Longest single launch, in seconds (CPU device: of CPU time)."),
     "min_speedup": (float, "Least speedup that counts as faster."),
     "allow_unsandboxed": (bool, "Judge also where the machine offers no sandbox for candidates."),
 }

@@ -144,7 +144,11 @@ class Session(Protocol):
         """
 
     def launch(self, timeout_s: float, schedule: Schedule = FORWARD) -> Launched | Fault:
-        """Put the loaded content back into every buffer, run the kernel once, time it alone."""
+        """Put the loaded content back into every buffer, run the kernel once, time it alone.
+
+        A launch that takes longer than `timeout_s` (on the CPU device: of CPU time) ends with a
+        `Fault` with `TIMEOUT`.
+        """
 
     def read(self) -> list[NDArray[Any]] | Fault:
         """Copies of all buffers as the last launch left them, in argument order.

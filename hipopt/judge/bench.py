@@ -19,14 +19,17 @@ class Bench:
         microscope: runs its plain build in any order and rounding; None: there is none.
         instrumented: runs its instrumented build; None: there is none.
         microscopist: the microscope itself, where there is one.
+        copies: whether the reference does nothing but copy, by its text: what copies an input is
+            right then, and leaves nothing undone.
     """
 
     def __init__(
         self, device: Runner, microscope: Runner | None, instrumented: CodeObject | None,
-        microscopist: Microscope | None, timeout_s: float,
+        microscopist: Microscope | None, timeout_s: float, *, copies: bool = False,
     ) -> None:  # fmt: skip
         self.device = device
         self.microscope = microscope
+        self.copies = copies
         self.seen: Observation | None = None
         """What the last `observe` saw."""
         self._instrumented = instrumented
@@ -51,7 +54,7 @@ class Bench:
 @contextmanager
 def open_bench(
     device: Device, microscope: Microscope | None, builds: Builds, template: tuple[str, ...],
-    timeout_s: float,
+    timeout_s: float, *, copies: bool = False,
 ) -> Iterator[Bench]:  # fmt: skip
     """A bench for the reference with these template arguments."""
     with ExitStack() as stack:
@@ -63,4 +66,4 @@ def open_bench(
             if not is_own(microscope, device):
                 looker = stack.enter_context(Runner(microscope.open, plain, timeout_s))
         instrumented = builds.instrumented.get(template)
-        yield Bench(runner, looker, instrumented, microscope, timeout_s)
+        yield Bench(runner, looker, instrumented, microscope, timeout_s, copies=copies)

@@ -27,6 +27,8 @@ from hipopt.judge.trial import Trial
 from hipopt.judge.twin import build_twins
 from hipopt.records import Judgement, Verdict, Workload
 from hipopt.source.capsule import Capsule
+from hipopt.source.copies import only_copies
+from hipopt.source.usage import Body
 from hipopt.workload.case import Counts
 from hipopt.workload.find import Found, find
 from hipopt.workload.stretch import stretch
@@ -235,12 +237,13 @@ class Judge:
         self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
     ) -> Iterator[Qualified | Disqualified]:
         const = [p.is_const for p in reference.parameters if p.is_pointer]
+        copies = only_copies(Body(reference))
         for workload in workloads:
             unknown = len(const) != len(workload.buffers)
             flags = [False] * len(workload.buffers) if unknown else const
             with open_bench(
                 self.device, self.microscope, builds, workload.template,
-                self.options.launch_timeout_s,
+                self.options.launch_timeout_s, copies=copies,
             ) as bench:  # fmt: skip
                 yield qualify(bench, workload, flags)
 

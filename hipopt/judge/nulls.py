@@ -17,6 +17,7 @@ from hipopt.records import Buffer, Scalar, Workload
 Null = tuple[str, Arrays]
 """What the candidate does (as in "a kernel that ..."), and what it leaves."""
 
+COPY = "copies an input"
 _LARGEST_COUNT = 1 << 31
 """A larger integer scalar is no bound of a loop, but a mask or a seed."""
 
@@ -35,7 +36,7 @@ def idle(before: Arrays, after: Arrays) -> Iterator[Null]:
     for source in before:
         if any(w and _fits(source, a) for w, a in zip(written, after, strict=True)):
             copied = [source[: a.size] if _fits(source, a) else a for a in after]
-            yield "copies an input", replaced(copied)
+            yield COPY, replaced(copied)
 
 
 def unfinished(workload: Workload, before: Arrays, after: Arrays) -> Iterator[Null]:

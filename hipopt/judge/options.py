@@ -21,7 +21,7 @@ class JudgeOptions(Record, frozen=True, kw_only=True):
     seeds: int = 4
     """Fresh secret seeds that a candidate is checked with; from 4 on, each family is among them."""
     launch_timeout_s: float = 10.0
-    """Longest single launch."""
+    """Longest single launch; on the CPU device, of CPU time: a busy machine takes none of it."""
     compile_timeout_s: float = 60.0
     """Longest single compile."""
     timing_budget_s: float = 5.0

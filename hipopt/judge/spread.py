@@ -1,4 +1,4 @@
-"""How far the reference's results move when its rounding, or the order of its threads, changes."""
+"""How far the reference's results move with its rounding, its threads' order and its inputs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ from numpy.typing import NDArray
 
 from hipopt.device.interface import Fault, Rounding, Schedule
 from hipopt.judge.execution import Arrays, Runner
-from hipopt.judge.tolerance import Floats, Spread
+from hipopt.judge.outputs import are_written
+from hipopt.judge.tolerance import Floats, Spread, is_whole
 from hipopt.records import Workload
 
 ROUNDINGS: tuple[Rounding, ...] = ("up", "down", "zero")
+
+_PERTURBATIONS = 2
+"""Ways in which inputs are off: a sum may stay as it is by luck."""
+_NEAR, _FAR = 1, 4
+"""How far they are, the same way both times: see `_moved_by_inputs`."""
+_UNITS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""In the last place."""
 
 
 def shuffled(seed: int) -> Schedule:
@@ -44,7 +52,73 @@ def spread_of(
     order = _moved(runner, nearest, ORDERS if in_any_order else ())
     if isinstance(rounding, Fault) or isinstance(order, Fault):
         return rounding if isinstance(rounding, Fault) else cast(Fault, order)
-    return [Spread(*pair) for pair in zip(rounding, order, strict=True)]
+    if _is_exact(nearest, rounding):
+        inputs: list[Floats] = [np.zeros(array.shape) for array in nearest]
+    else:
+        inputs = _moved_by_inputs(runner, workload, before, nearest)
+    return [Spread(*moved) for moved in zip(rounding, order, inputs, strict=True)]
+
+
+def _is_exact(nearest: Arrays, rounding: list[Floats]) -> bool:
+    """Whether all floats are such as have no rounding error in any order."""
+    floats = (array for array in nearest if array.dtype.kind not in "iub")
+    whole = all(bool(is_whole(array.astype(np.float64)).all()) for array in floats)
+    return whole and not any(moved.any() for moved in rounding)
+
+
+def _moved_by_inputs(
+    runner: Runner, workload: Workload, before: Arrays, nearest: Arrays
+) -> list[Floats]:
+    """How far each element moves where every input is off by about one unit in its last place.
+
+    Inputs are off by a few units, and by four times as many the same way; a third of what lies
+    between the results is what one unit does. A comparison that an input just meets comes out the
+    same both times, so that its step, which no honest candidate is granted, is not in it. Units
+    are those of the type that honest code computes in: double where it is given or asked for, else
+    float. Inputs that are all of narrower types can only be off by more, and results are taken to
+    move in proportion. 0 where the reference does not bear it.
+    """
+    furthest: list[Floats] = [np.zeros(array.shape) for array in nearest]
+    written = are_written(before, nearest)
+    inputs, results = _units(before, written, False), _units(before, written, True)
+    if not inputs and not results:
+        return furthest
+    unit = min(_UNITS["float32"], *inputs, *results)
+    step = max(unit, min(inputs or results))
+    for number in range(_PERTURBATIONS):
+        near, far = (
+            runner.run(workload, _off(workload, before, step, number, how_far))
+            for how_far in (_NEAR, _FAR)
+        )
+        if isinstance(near, Fault) or isinstance(far, Fault):
+            return [np.zeros(array.shape) for array in nearest]
+        for index, (n, f) in enumerate(zip(near, far, strict=True)):
+            moved = _gap(n, f) * (unit / step / (_FAR - _NEAR))
+            moved[~np.isfinite(moved)] = 0.0
+            furthest[index] = np.maximum(furthest[index], moved)
+    return furthest
+
+
+def _units(buffers: Arrays, written: list[bool], of_results: bool) -> list[float]:
+    """Of the float buffers that are written, or of those that are not."""
+    names = [a.dtype.name for a, was in zip(buffers, written, strict=True) if was == of_results]
+    return [_UNITS[name] for name in names if name in _UNITS]
+
+
+def _off(workload: Workload, before: Arrays, step: float, number: int, how_far: int) -> Arrays:
+    """The inputs of a type that fine, each nearer to zero by one step or by three, times `how_far`.
+
+    So they stay in a range that holds zero. Sorted ones stay as they are, or they would not be.
+    """
+    off = []
+    for index, (buffer, array) in enumerate(zip(workload.buffers, before, strict=True)):
+        if _UNITS.get(array.dtype.name, np.inf) > step or buffer.fill == "sorted":
+            off.append(array)
+            continue
+        steps = np.random.default_rng([number, index]).choice([1.0, 3.0], array.shape)
+        moved = array.astype(np.float64) * (1.0 - how_far * step * steps)
+        off.append(moved.astype(array.dtype))
+    return off
 
 
 def _moved(runner: Runner, nearest: Arrays, schedules: Sequence[Schedule]) -> list[Floats] | Fault:

@@ -3,9 +3,11 @@
 A candidate may sum in another order, fuse a multiply with an add, or use another expansion of the
 same function; it may not lose digits. How far rounding carries in this kernel, on these data, is
 measured: the reference runs on the microscope with every result rounded up, down and towards zero,
-and in other orders of threads (`Spread`). An element's tolerance is a multiple of what rounding
-moves it by, at least some units in the last place of its type, and never wider than a limit of its
-type; only where the order of the reference's own threads moves its results further is more allowed.
+in other orders of threads, and on inputs that are off by units in their last place (`Spread`). An
+element's tolerance is a multiple of what rounding moves it by, at least some units in the last
+place of its type, and no wider than a limit of its type. More is allowed only where the order of
+the reference's own threads moves its results further, or where they are ill-conditioned: where
+inputs that are the same but for their last digit give other results.
 
 After the CESTAC method (Vignes, A stochastic arithmetic for reliable scientific computation, 1993)
 and Monte Carlo arithmetic (Parker, 1997); directed modes in place of random ones, since they bound
@@ -25,6 +27,11 @@ Floats = NDArray[np.float64]
 
 SAFETY = 4.0
 """Multiple of the spread that is allowed: other honest code rounds elsewhere, and more often."""
+BACKWARD = 16.0
+"""Multiple of what one unit in the last place of the inputs moves a result by: honest code gives
+the exact results of inputs that are off by some units (it is backward stable); by more than one or
+two where it adds equal terms one by one, as their errors don't cancel. The next narrower type loses
+8192 units."""
 _TYPICAL = 0.9
 """Quantile of relative spreads over a buffer that counts for each of its elements: a single one can
 be zero by luck."""
@@ -55,10 +62,13 @@ class Spread(NamedTuple):
     """With every result rounded up, down or towards zero."""
     order: Floats
     """With threads and blocks in another order."""
+    inputs: Floats
+    """With each input off by about one unit in its last place; 0 where that is not known. Steps
+    (of comparisons, of roundings to an integer) are not in it."""
 
     def of(self, chosen: NDArray[np.bool_]) -> Spread:
         """The spread of the chosen elements."""
-        return Spread(self.rounding[chosen], self.order[chosen])
+        return Spread(self.rounding[chosen], self.order[chosen], self.inputs[chosen])
 
 
 EXACT = Limits(least_rtol=0.0, least_atol=0.0, widest_rtol=0.0, widest_atol=0.0)
@@ -116,6 +126,10 @@ def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0
     computes in a wider type (or nothing at all), and its spread can't tell what cancels in a
     narrower one: then the least absolute part is in units of the larger results.
 
+    An order of operations may be exact by luck where no other is: equal terms, summed in a tree of
+    a power of two, say. No rounding mode shows that; inputs that are off do. Where those move a
+    result beyond its widest tolerance, that is no bound any more.
+
     Where it is zero everywhere and all results are integers (as sums of small integers are), any
     honest order and any honest type gives the same: the comparison is exact.
     """
@@ -127,8 +141,21 @@ def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0
     if relative <= _STEP.get(dtype, 0.0):
         scale = max(scale, _large(expected))
     lowest, highest = least(dtype, expected, scale), widest(dtype, expected, scale)
+    rounded = np.clip(SAFETY * carried, lowest, highest)
     order = np.where(np.isfinite(spread.order), spread.order, 0.0)
-    allowed: Floats = np.maximum(np.clip(SAFETY * carried, lowest, highest), SAFETY * order)
+    ordered: Floats = np.maximum(rounded, SAFETY * order)
+    return np.maximum(ordered, _ill_conditioned(spread, highest))
+
+
+def _ill_conditioned(spread: Spread, highest: Floats) -> Floats:
+    """What the condition of each element asks for.
+
+    Where that is beyond the widest tolerance, so may be what rounding moves it by: a long sum of
+    equal terms errs by more units than single inputs are off by.
+    """
+    backward = BACKWARD * spread.inputs
+    is_beyond = (backward > highest) & np.isfinite(spread.rounding)
+    allowed: Floats = np.where(is_beyond, np.maximum(backward, SAFETY * spread.rounding), backward)
     return allowed
 
 

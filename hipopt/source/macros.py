@@ -59,7 +59,10 @@ def _qualifier_words(name: str, macros: Mapping[str, Macro], depth: int) -> froz
 def _words_of_body(macro: Macro, macros: Mapping[str, Macro], depth: int) -> frozenset[str] | None:
     words: set[str] = set()
     nest = 0
-    for token in code_tokens(macro.body):
+    tokens = code_tokens(macro.body)
+    if tokens and tokens[0].text == "(":  # an expression in brackets
+        return None
+    for token in tokens:
         nest += (token.text in "([") - (token.text in ")]")
         if nest or token.text in ")]":
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hipopt.source.usage import Body
 from hipopt.workload.plan import Content
@@ -19,7 +19,7 @@ def content_options(body: Body, types: Sequence[ArgumentType]) -> tuple[Contents
     suggested = _contents(body, types, "X", wide=True)
     options = (
         suggested,
-        {name: _positive(content) for name, content in suggested.items()},
+        positive(suggested),
         _contents(body, types, "K", wide=False),
         {name: _careful(content) for name, content in _contents(body, types, "=8").items()},
     )
@@ -53,6 +53,11 @@ def _wide(kind: ArgumentType) -> Content:
     if kind.dtype[0] == "u":
         return Content("uniform", 0, 32768)
     return Content("uniform", -16384, 16384)
+
+
+def positive(contents: Mapping[str, Content]) -> Contents:
+    """The same with floating-point numbers that are positive and none too small."""
+    return {name: _positive(content) for name, content in contents.items()}
 
 
 def _positive(content: Content) -> Content:

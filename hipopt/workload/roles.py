@@ -33,6 +33,8 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 _SMALL = re.compile(r"radius|halo|^pad|window|taps|order|degree|^iter|iterations?$|pyramid")
 _LAST = ("X", "K", "=3", "=1", "=0", "=2", "Y", "BX")
+_IN_A_BYTE = ("=37", "=3", "=1", "=0")
+"""What an integer of 8 bits may be: it holds no extent."""
 _ORDINARY = (0.75, 0.625, 1.25, 0.875, 1.5)
 """Different for neighbours: the difference of two scalars is often divided by."""
 _FLOATS: Mapping[str, float] = {
@@ -70,6 +72,9 @@ def role_options(
             options[parameter.name] = ("=0",)
             continue
         constants = list(_small_constants(body, index, numbers))
+        if kind.dtype in ("int8", "uint8"):
+            options[parameter.name] = tuple(dict.fromkeys([*constants, *_IN_A_BYTE]))
+            continue
         used = list(_from_usage(parameter.name, body.usage, factors))
         named = list(_from_name(parameter.name, body.usage))
         found = [*used, *constants, *named] if _spans(parameter.name, body.usage) else [

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hipopt.records import Workload
 from hipopt.workload.blocks import block_options
 from hipopt.workload.case import RUN_SEED, Case
-from hipopt.workload.contents import content_options
+from hipopt.workload.contents import content_options, positive
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.mend import mend
 from hipopt.workload.plan import Plan
@@ -65,10 +68,10 @@ class Tries:
             later += best is not None
             if best is not None and best.busy_share >= BUSY_SHARE:
                 break
-        return best or next(
-            (s for s in self._racing[:_RACING_TRIES] if self._case.does_count(s.sight.workload)),
-            None,
-        )
+        return best or next(filter(self._does_count_in_time, self._racing[:_RACING_TRIES]), None)
+
+    def _does_count_in_time(self, start: Start) -> bool:
+        return not self._case.diary.is_over and self._case.does_count(start.sight.workload)
 
     def _is_over(self, later: int) -> bool:
         options = self._case.options
@@ -109,7 +112,7 @@ class Tries:
         """The plan at a size that leaves a remainder, else at one that leaves none."""
         axes = self._case.axes
         for size in (odd_size(plan.block, axes), aligned_size(plan.block, axes)):
-            start = self._at(plan, size)
+            start = None if self._case.diary.is_over else self._at(plan, size)
             if start is not None:
                 return start
         return None
@@ -143,11 +146,21 @@ class Tries:
             after[before.view(f"u{before.itemsize}") != after.view(f"u{after.itemsize}")]
             for before, after in zip(filled, ran[1] if ran else filled, strict=True)
         ]
+        if _mostly_not_finite(changed):
+            self._case.diary.note("most of what it writes is NaN or infinite")
+            self._tame(start.plan)
+            return False
         several = [values for values in changed if values.size > 1]
         if several and all((values == values[0]).all() for values in several):
             self._case.diary.note("all that it writes is one and the same number")
             return False
         return True
+
+    def _tame(self, plan: Plan) -> None:
+        """Has the plan tried with positive data next."""
+        tame = plan._replace(contents=positive(plan.contents))
+        if tame != plan:
+            self._mended.append(tame)
 
     def _mend(self, plan: Plan, sight: Sight) -> None:
         """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
@@ -166,6 +179,13 @@ class Tries:
         again = self._case.look(fewer, start.size)
         same = again.reaches == sight.reaches and again.busy == sight.busy
         return Start(fewer, start.size, again) if again.trouble is None and same else start
+
+
+def _mostly_not_finite(changed: Sequence[NDArray[Any]]) -> bool:
+    """Whether fewer than half of the floating-point numbers are finite."""
+    floats = [values.astype(np.float64) for values in changed if values.dtype.kind not in "iub"]
+    count = sum(values.size for values in floats)
+    return 2 * sum(int(np.isfinite(values).sum()) for values in floats) < count
 
 
 def _busy(start: Start) -> float:

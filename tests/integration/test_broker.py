@@ -32,7 +32,7 @@ def refusal(url: str) -> str:
     began = time.monotonic()
     with pytest.raises(BrokerError) as error:
         check_broker(Settings(broker_url=url), timeout_s=1.0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
     text = str(error.value)
     assert len(text.splitlines()) <= 5
     assert SECRET not in text

@@ -140,8 +140,8 @@ def test_ctrl_c_ends_it_kindly_and_says_how_to_go_on(runner: Runner) -> None:
     below = descendants(process.pid)
     started = time.monotonic()
     os.kill(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    assert time.monotonic() - started < 10
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - started < 20
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "hipopt run" in out

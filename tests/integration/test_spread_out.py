@@ -176,14 +176,20 @@ few = pytest.mark.parametrize("site", [QUICK[:6]], ids=["six"], indirect=True)
 
 
 def assert_as_expected(site: Site) -> None:
-    """Every kernel of the manifest is in the log once, with the outcome of its last reply."""
+    """Every kernel of the manifest is in the log once, with the outcome of its last reply.
+
+    A busy machine may leave it undecided that a correct candidate is faster, but not of all.
+    """
     rows = site.rows()
     assert Counter(row["id"] for row in rows) == Counter(site.ids), site.output()
     for row in rows:
         outcome = expected(site.ids)[row["id"]]
-        said = row["status"] if outcome == "faster" else row["failure_kind"]
-        wanted = {"faster": "success", "correct": "no_speedup"}.get(outcome, outcome)
-        assert said == wanted, row
+        said = row["failure_kind"] or row["status"]
+        undecided = {"success", "no_speedup"}
+        wanted = {"faster": undecided, "correct": {"no_speedup"}}.get(outcome, {outcome})
+        assert said in wanted, row
+    if "faster" in expected(site.ids).values():
+        assert any(row["status"] == "success" for row in rows)
 
 
 def shown_tasks(port: int) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,7 @@ from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_enviro
 from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
 from hipopt.source.capsule import Capsule
+from hipopt.source.constants import with_constants
 
 LDS_GAP_BYTES = 128
 """Between static arrays in LDS of instrumented code: nothing that overruns one hits the next."""
@@ -68,7 +69,7 @@ def compile_capsule(
     timeout_s: float,
 ) -> CodeObject | CompileFailure:
     """The capsule's kernel as an executable, from the cache where it was compiled before."""
-    text = f"{capsule.source}\n{entry_text(capsule, template)}"
+    text = f"{with_constants(capsule.source)}\n{entry_text(capsule, template)}"
     names = tuple(p.name for p in capsule.parameters)
     key = hashlib.sha256(f"{toolchain.key}\0{names}\0{text}".encode()).hexdigest()
     place = cache_dir / "code" / key[:2] / key

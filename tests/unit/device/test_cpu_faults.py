@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,23 @@ def test_endless_loop(cpu: Any) -> None:
         assert session.launch(0.2) == fault
         assert session.read() == fault
         assert session.load((1, 1, 1), (1, 1, 1), 0, [ONE]) == fault
+
+
+def test_waiting_for_a_core_is_no_timeout(cpu: Any) -> None:
+    """What a launch may use up is CPU time: one that is kept off its core for longer ends well."""
+    code = cpu.compile("__global__ void k(int* x) { *x = 5; }")
+    children = Path(f"/proc/self/task/{threading.get_native_id()}/children")
+    before = set(children.read_text().split())
+    with cpu.device.open(code) as session:
+        assert session.load((1, 1, 1), (1, 1, 1), 0, [ONE]) is None
+        (child,) = map(int, set(children.read_text().split()) - before)
+        os.kill(child, signal.SIGSTOP)
+        timer = threading.Timer(0.8, os.kill, (child, signal.SIGCONT))
+        timer.start()
+        launched = session.launch(0.5)
+        timer.join()
+        assert isinstance(launched, Launched)
+        assert session.read()[0].tolist() == [5]
 
 
 def test_printf_flood(cpu: Any) -> None:

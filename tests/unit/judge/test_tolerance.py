@@ -7,14 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hipopt.judge.compare import difference
-from hipopt.judge.tolerance import SAFETY, Spread, from_spread, is_lost, least, widest
+from hipopt.judge.tolerance import BACKWARD, SAFETY, Spread, from_spread, is_lost, least, widest
 
 FINITE = st.floats(-1e30, 1e30)
 BUFFERS = hnp.arrays(np.float64, st.integers(1, 30), elements=FINITE)
 
 
-def _spread(rounding: np.ndarray, order: np.ndarray | None = None) -> Spread:
-    return Spread(rounding, np.zeros_like(rounding) if order is None else order)
+def _spread(
+    rounding: np.ndarray, order: np.ndarray | None = None, inputs: np.ndarray | None = None
+) -> Spread:
+    zero = np.zeros_like(rounding)
+    return Spread(rounding, zero if order is None else order, zero if inputs is None else inputs)
 
 
 @given(BUFFERS, st.floats(0, 1e30), st.data())
@@ -149,3 +152,33 @@ def test_lost_is_where_the_reference_itself_would_be_wrong() -> None:
     expected = np.array([1.0, 1.0])
     lost = is_lost("float32", expected, _spread(np.array([1e-3, 1e-6])), 1.0)
     assert lost.tolist() == [True, False]
+
+
+def test_an_ill_conditioned_element_is_granted_what_its_inputs_units_do() -> None:
+    """Beyond the widest tolerance, and where no rounding mode moved it; others keep theirs."""
+    expected = np.linspace(1.1, 2.1, 100)
+    off = np.full(100, 1e-8)
+    off[7] = 1e-4
+    allowed = from_spread("float32", expected, _spread(1e-6 * expected, inputs=off))
+    assert allowed[7] == BACKWARD * 1e-4 > widest("float32", expected)[7]
+    others = np.arange(100) != 7
+    without = from_spread("float32", expected, _spread(1e-6 * expected))
+    assert (allowed[others] == without[others]).all()
+
+
+def test_where_inputs_units_show_no_bound_holds_for_rounding() -> None:
+    """A long sum of equal terms moves further than single units of its inputs tell."""
+    expected = np.linspace(1.1, 2.1, 100)
+    moved, off = 1e-6 * expected, np.zeros(100)
+    moved[[7, 8]], off[7] = 0.1, 1e-4
+    allowed = from_spread("float32", expected, _spread(moved, inputs=off))
+    assert allowed[7] == SAFETY * 0.1
+    assert allowed[8] == widest("float32", expected)[8]
+
+
+def test_rounding_that_ends_in_infinity_bounds_nothing() -> None:
+    """Then the inputs' units alone are granted."""
+    expected = np.linspace(1.1, 2.1, 100)
+    moved, off = np.full(100, np.inf), np.full(100, 1e-4)
+    allowed = from_spread("float32", expected, _spread(moved, inputs=off))
+    assert (allowed == np.maximum(widest("float32", expected), BACKWARD * 1e-4)).all()

@@ -136,3 +136,16 @@ def test_a_seed_alone_determines_the_data() -> None:
     for seed in fresh_seeds(4):
         again = fill_workload(workload, seed, family_of(seed))
         assert np.array_equal(fill_workload(workload, seed)[0], again[0])
+
+
+@pytest.mark.parametrize("fill", ["normal", "uniform"])
+def test_many_equal_values_are_summed_without_error(fill: str) -> None:
+    """In the extreme family's stretch of one value, a plain loop and a tree give the same sum."""
+    for seed in range(50):
+        content = _filled("extreme", seed, fill=fill)
+        starts = np.flatnonzero(np.diff(content, prepend=np.nan) != 0)
+        longest = int(np.argmax(np.diff(starts, append=content.size)))
+        stretch = content[starts[longest] : starts[longest] + 900]
+        assert stretch.size == 900
+        assert np.unique(stretch).size == 1
+        assert np.cumsum(stretch)[-1] == np.float64(stretch[0]) * stretch.size

@@ -107,3 +107,38 @@ def test_what_cannot_be_found_says_what_was_tried(find: Find, case: str) -> None
     found = find(source)
     assert found.workloads == ()
     assert any(said in reason for reason in found.tried), found.tried
+
+
+def test_a_kernel_that_copies_by_its_text_is_judged(find: Find) -> None:
+    """What a copy has to leave is known; only for other kernels does copying leave work undone."""
+    found = find("""
+__global__ void k(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = x[i];
+}""")
+    assert found.workloads, found.tried
+
+
+def test_constant_data_that_only_a_host_sets_are_given(find: Find) -> None:
+    """A filter whose taps would be zeros without a host is computed with others."""
+    found = find("""
+#define TAPS 5
+__constant__ float taps[TAPS];
+__global__ void k(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  float sum = 0;
+  for (int j = 0; j < TAPS; ++j) sum += taps[j] * x[i + j];
+  y[i] = sum;
+}""")
+    assert found.workloads, found.tried
+
+
+def test_a_scalar_of_one_byte_is_no_extent(find: Find) -> None:
+    """It is given a number that it can hold."""
+    found = find("""
+__global__ void k(const char* x, char* y, char add, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = x[i] + add;
+}""")
+    assert found.workloads, found.tried
