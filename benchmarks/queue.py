@@ -169,7 +169,7 @@ def cost(folder: Path, kernels: int = 4000) -> None:
     print(f"cost: {sum(spent):.2f} ms CPU a kernel ({parts}); {kernels / wall:.0f} kernels/s")
 
 
-def busy(folder: Path, slots: int = 64, kernels: int = 64 * 20, wait_s: float = 0.5) -> None:
+def busy(folder: Path, slots: int = 64, kernels: int = 64 * 60, wait_s: float = 0.5) -> None:
     """How busy slots are kept by tasks that only wait, until the queue is dry."""
     with broker(folder) as url:
         settings = site(folder, url, concurrency=slots)

@@ -1,11 +1,13 @@
-"""What a worker does besides tasks: it renews its leases and learns of new shard queues.
+"""What a worker does besides tasks: it renews its leases, learns of new shard queues, and tells of
+its tasks by many at once.
 
-Both belong to the worker's main process and start anew with every connection to the broker.
+All belong to the worker's main process and start anew with every connection to the broker.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery, bootsteps
@@ -21,13 +23,15 @@ from hipopt.starts import Starts
 
 logger = logging.getLogger(__name__)
 
+EVENTS_S = 0.3
+"""How long an event waits for others at most."""
 LEARN_S = 2.0
 """How long a new shard queue goes unserved at most."""
 
 
 def install(app: Celery, settings: Settings) -> None:
-    """Workers of this app do both."""
-    app.steps["consumer"].update({_leases(settings), _learning(settings)})
+    """Workers of this app do all of it."""
+    app.steps["consumer"].update({_leases(settings), _learning(settings), _events()})
 
 
 def _leases(settings: Settings) -> type[bootsteps.StartStopStep]:
@@ -72,6 +76,45 @@ def _uncount(settings: Settings, channel: Any) -> None:  # noqa: ANN401 (a kombu
     held = [message.headers.get("id") for message in list(channel.qos._delivered.values())]
     with connect(settings, timeout_s=2.0) as client:
         Starts(client, settings.namespace).undo(i for i in held if i)
+
+
+def _events() -> type[bootsteps.StartStopStep]:
+    class Events(bootsteps.StartStopStep):
+        """Events of tasks, which Flower lives on, are sent by many at once.
+
+        Celery sends them at each turn of its loop: two messages a task, and more of the main
+        process's time than fetching and acknowledging the task.
+        """
+
+        name = "hipopt.events"
+        requires = ("celery.worker.consumer.events:Events",)
+        _waiting = False
+
+        def start(self, parent: Any) -> None:  # noqa: ANN401
+            dispatcher = parent.event_dispatcher
+            if parent.hub is None or not dispatcher or not dispatcher.on_send_buffered:
+                return
+            self._waiting = False
+
+            def flush() -> None:
+                self._waiting = False
+                parent._flush_events()
+
+            def later() -> None:
+                if not self._waiting:
+                    self._waiting = True
+                    parent.hub.call_later(EVENTS_S, flush)
+
+            dispatcher.on_send_buffered = later
+
+        def stop(self, parent: Any) -> None:  # noqa: ANN401
+            """What was not told yet is told, if the broker listens."""
+            with suppress(Exception):
+                parent._flush_events()
+
+        terminate = stop
+
+    return Events
 
 
 def _learning(settings: Settings) -> type[bootsteps.StartStopStep]:
