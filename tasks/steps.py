@@ -1,5 +1,4 @@
-"""What a worker does besides tasks: it renews its leases, learns of new shard queues, and tells of
-its tasks by many at once.
+"""What a worker does besides tasks: it renews leases, learns of shard queues, sends its events.
 
 All belong to the worker's main process and start anew with every connection to the broker.
 """

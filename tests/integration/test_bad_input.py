@@ -185,9 +185,9 @@ ROWS = [
 LOGS = [
     case("log-not-given", GOOD, "dispatch m.json", "no log", "HIPOPT_LOG"),
     case("log-line-corrupt-run", GOOD | {"l.jsonl": MIDDLE}, RUN, "l.jsonl: line 2",
-         "Mend or remove", code=1),
+         "log repair", code=1),
     case("log-line-corrupt-dispatch", GOOD | {"l.jsonl": MIDDLE}, DISPATCH, "l.jsonl: line 2",
-         "Mend or remove", code=1),
+         "log repair", code=1),
     case("log-is-a-folder", GOOD | {"l.jsonl/": b""}, RUN, "l.jsonl", "directory", code=1),
     case("log-below-a-file", GOOD | {"f": b""}, "run m.json --log f/l.jsonl --replay r.jsonl",
          "f/l.jsonl", "Not a directory", code=1),
