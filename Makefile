@@ -12,13 +12,14 @@ CXX_FOUND := $(call have,g++ clang++ c++)
 REDIS_FOUND := $(call have,redis-server valkey-server)
 EXTRAS := dev$(if $(REDIS_FOUND),,$(comma)redis)$(if $(CXX_FOUND),,$(comma)compiler)
 
-.PHONY: setup demo test check lint types contracts bench proof clean help
+.PHONY: setup demo test chaos check lint types contracts bench proof clean help
 
 help:
 	@echo 'make demo   judge the bundled kernels with recorded model replies; about two minutes'
 	@echo 'make test   run the tests'
+	@echo 'make chaos  2,000 kernels amid 120 kills of everything; some ten minutes (SEED=n repeats one)'
 	@echo 'make check  lint, types, import contracts and tests'
-	@echo 'make bench  what one kernel costs, by stage, and what the log costs'
+	@echo 'make bench  what one kernel costs, by stage, and what delivery and the log cost'
 	@echo 'make proof  identity, mutants and replays over the bundled kernels; some 15 minutes'
 	@echo 'make setup  only prepare .venv'
 
@@ -42,6 +43,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest
 
+chaos: $(READY)
+	$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed $(SEED))
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,6 +60,7 @@ check: lint types contracts test
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.stages
+	$(BIN)/python -m benchmarks.queue
 	$(BIN)/python -m benchmarks.log
 
 proof: $(READY)

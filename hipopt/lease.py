@@ -43,6 +43,20 @@ def renew(channel: Any, client: redis.Redis) -> int:  # noqa: ANN401 (a kombu Re
     return len(tags)
 
 
+def share_client(channel: Any) -> None:  # noqa: ANN401 (a kombu Redis channel)
+    """The channel's commands go through one Redis client.
+
+    Kombu makes a client for each command, which costs more than the command does.
+    """
+    make = channel._create_client
+    client = make()
+
+    def shared(asynchronous: bool = False) -> Any:  # noqa: ANN401 (kombu's signature)
+        return make(asynchronous=True) if asynchronous else client
+
+    channel._create_client = shared
+
+
 def hand_over(lost: Any, channel: Any, running: Collection[str]) -> None:  # noqa: ANN401 (kombu Redis channels)
     """The messages of tasks that still run are renewed and acknowledged through `channel`.
 

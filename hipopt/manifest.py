@@ -54,6 +54,9 @@ class _Id(msgspec.Struct):
     id: KernelId
 
 
+_id = msgspec.json.Decoder(_Id)
+
+
 class Manifest:
     """A manifest on disk. Making one reads nothing."""
 
@@ -90,24 +93,39 @@ class Manifest:
         with _reading(self.path) as stream:
             for place, raw in stream:
                 if wanted(_convert(raw, _Id, self.path, place).id):
-                    yield self._task(place, raw)
+                    yield task_of(self.path, place, raw)
 
-    def _task(self, place: str, raw: object) -> KernelTask:
-        row = _convert(raw, _Row, self.path, place)
-        try:
-            workloads = tuple(Workload.from_json(w) for w in row.workloads or ())
-        except WorkloadError as error:
-            raise ManifestError(
-                f"{self.path}: {place} (id {row.id!r}): workloads: {error}"
-            ) from None
-        return KernelTask(
-            id=row.id,
-            name=row.name,
-            code_body=row.code_body,
-            hip_file=row.hip_file,
-            hip_source=read_source(self.path.parent, row.hip_file),
-            workloads=workloads,
-        )
+
+def row_id(row: bytes) -> KernelId:
+    """The id of a row, which is JSON throughout.
+
+    Raises:
+        ValueError: it is not, or has no id.
+    """
+    if not row.isascii():
+        row.decode()  # the decoder looks only at what it keeps
+    return _id.decode(row).id
+
+
+def task_of(path: Path, place: str, raw: object) -> KernelTask:
+    """A row of the manifest at `path` as a task, with its file's text if on disk.
+
+    Raises:
+        ManifestError: the row lacks a field, has one of a wrong type, or bad workloads.
+    """
+    row = _convert(raw, _Row, path, place)
+    try:
+        workloads = tuple(Workload.from_json(w) for w in row.workloads or ())
+    except WorkloadError as error:
+        raise ManifestError(f"{path}: {place} (id {row.id!r}): workloads: {error}") from None
+    return KernelTask(
+        id=row.id,
+        name=row.name,
+        code_body=row.code_body,
+        hip_file=row.hip_file,
+        hip_source=read_source(path.parent, row.hip_file),
+        workloads=workloads,
+    )
 
 
 def read_source(folder: Path, hip_file: str | None) -> str | None:
@@ -135,12 +153,12 @@ def _reading(path: Path) -> Iterator[Rows]:
         raise ManifestError(f"{path}: {error.strerror}; is this the manifest you meant?") from None
     with file:
         try:
-            yield _rows(path, _plain(file))
+            yield _rows(path, plain(file))
         except OSError as error:  # reading gzip and disk errors come out of the generator below
             raise ManifestError(f"{path}: can't be read: {error}") from None
 
 
-def _plain(file: io.BufferedReader) -> io.BufferedReader:
+def plain(file: io.BufferedReader) -> io.BufferedReader:
     """The file's content, unpacked if it is gzipped."""
     if file.peek(2)[:2] != _GZIP_MAGIC:
         return file

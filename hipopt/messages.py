@@ -48,6 +48,21 @@ def task_id(namespace: str, kernel_id: KernelId, retry: int = 0) -> str:
     return f"{namespace}:{text}#{retry}" if retry else f"{namespace}:{text}"
 
 
+def task_kernel(namespace: str, name: str) -> tuple[KernelId, int] | None:
+    """The kernel and its retry that a task's id stands for; None: it is hashed, or not ours."""
+    text = name.removeprefix(f"{namespace}:")
+    body, mark, retry = text.rpartition("#")
+    if not mark or not retry.isdecimal():
+        body, retry = text, "0"
+    try:
+        return _kernel_id.decode(body), int(retry)
+    except ValueError:
+        return None
+
+
+_kernel_id: msgspec.json.Decoder[KernelId] = msgspec.json.Decoder(KernelId)
+
+
 class TaskMessage(Record, frozen=True, kw_only=True):
     """The one argument of a task."""
 
@@ -119,12 +134,26 @@ def encode_task(kernel: KernelTask, requeues: int = 0) -> dict[str, Any]:
     Raises:
         MessageError: the kernel with its file is too large to be sent.
     """
+    _bounded_source(kernel)
+    return TaskMessage(kernel=kernel, requeues=requeues).to_json()
+
+
+def encode_task_json(kernel: KernelTask) -> bytes:
+    """The argument of a task that is sent for the first time, as JSON.
+
+    Raises:
+        MessageError: the kernel with its file is too large to be sent.
+    """
+    _bounded_source(kernel)
+    return msgspec.json.encode(TaskMessage(kernel=kernel))
+
+
+def _bounded_source(kernel: KernelTask) -> None:
     size = len(kernel.code_body) + len(kernel.hip_source or "")
     if size > MAX_MESSAGE_BYTES // 4:  # four bytes a character, at worst
         raise MessageError(
             f"kernel {kernel.id!r} has {size} characters of source, too many to send"
         )
-    return TaskMessage(kernel=kernel, requeues=requeues).to_json()
 
 
 def decode_task(raw: object) -> TaskMessage:
@@ -177,6 +206,27 @@ def _bounded(body: bytes) -> bytes:
     if len(body) > MAX_MESSAGE_BYTES:
         raise MessageError(f"a result of {len(body)} bytes; {MAX_MESSAGE_BYTES} can be sent")
     return body
+
+
+class _RowKey(msgspec.Struct):
+    id: KernelId
+    retry: int = 0
+
+
+class _Key(msgspec.Struct):
+    row: _RowKey | None = None
+
+
+_key = msgspec.json.Decoder(_Key)
+
+
+def result_task_id(namespace: str, body: bytes) -> str | None:
+    """The id of the task whose result this message holds; None: it holds none."""
+    try:
+        row = _key.decode(body).row
+    except ValueError:
+        return None
+    return task_id(namespace, row.id, row.retry) if row is not None else None
 
 
 def decode_result(body: bytes) -> RowLine | Trouble:

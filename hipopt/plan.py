@@ -7,7 +7,7 @@ Versions of its schema. 1: the first.
 
 from __future__ import annotations
 
-import os
+import secrets
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def write_plan(log: Path, plan: Plan) -> None:
         LogError: there is no room for it, or no permission.
     """
     path = plan_path(log)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh.write_bytes(msgspec.json.format(msgspec.json.encode(plan), indent=2) + b"\n")

@@ -7,13 +7,14 @@ dispatch of any number of shards, ends up serving all of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import base64
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import msgspec
 import redis
 
-from hipopt.messages import result_queue
+from hipopt.messages import result_queue, result_task_id
 from hipopt.records import Record
 
 _PAGE = 200
@@ -24,19 +25,26 @@ class Backlog(Record, frozen=True, kw_only=True):
     """All that is on its way between dispatcher and collector."""
 
     task_ids: frozenset[str]
-    """Tasks that wait in a shard queue, or that some worker holds."""
+    """Tasks that wait in a shard queue, that some worker holds, or whose result waits for the
+    collector or is held by it."""
     results: int
     """Results that wait for the collector, or that it holds."""
 
 
-class _Headers(msgspec.Struct):
+class _Headers(msgspec.Struct, frozen=True):
     id: str | None = None
+
+
+class _Properties(msgspec.Struct, frozen=True):
+    body_encoding: str | None = None
 
 
 class _Message(msgspec.Struct):
     """A message as kombu stores it in a list."""
 
-    headers: _Headers
+    headers: _Headers = _Headers()
+    body: Any = None
+    properties: _Properties = _Properties()
 
 
 _queued = msgspec.json.Decoder(_Message)
@@ -75,22 +83,51 @@ def held_count(client: redis.Redis, namespace: str) -> int:
     return int(count)
 
 
-def backlog(client: redis.Redis, namespace: str, queues: Collection[str]) -> Backlog:
+def backlog(
+    client: redis.Redis,
+    namespace: str,
+    queues: Collection[str],
+    on_page: Callable[[], None] = lambda: None,
+) -> Backlog:
     """What is on its way. A message may move while we look, and be missed: look twice.
 
     The held messages are read first and the queues second and the held ones once more, so that
-    a task is missed only while it is in nobody's list, between two commands of a consumer.
+    a task is missed only while it is in nobody's list, between two commands of a consumer. Results
+    are read after tasks, since the one becomes the other.
+
+    Args:
+        client: of the broker.
+        namespace: of the run.
+        queues: the shard queues to look into.
+        on_page: called now and then, for what must not wait for the end.
     """
-    task_ids: set[str] = set()
-    results = 0
+    results = result_queue(namespace)
+    task_ids: set[str | None] = set()
+    waiting = 0
     for message, key in _held(client, namespace):
-        results += key == result_queue(namespace)
-        task_ids.add(message.headers.id or "")
-    for queue in queues:
-        task_ids.update(message.headers.id or "" for message in _waiting(client, queue))
-    task_ids.update(message.headers.id or "" for message, _ in _held(client, namespace))
-    results += depths(client, [result_queue(namespace)])[result_queue(namespace)]
-    return Backlog(task_ids=frozenset(task_ids - {""}), results=results)
+        waiting += key == results
+        task_ids.add(_task_id(message, namespace, is_result=key == results))
+    for queue in (*queues, results):
+        for number, message in enumerate(_waiting(client, queue)):
+            waiting += queue == results
+            task_ids.add(_task_id(message, namespace, is_result=queue == results))
+            if number % _PAGE == 0:
+                on_page()
+    for message, key in _held(client, namespace):
+        task_ids.add(_task_id(message, namespace, is_result=key == results))
+    return Backlog(task_ids=frozenset(i for i in task_ids if i), results=waiting)
+
+
+def _task_id(message: _Message, namespace: str, *, is_result: bool) -> str | None:
+    """The task that the message is, or that it is the result of; None: neither."""
+    if not is_result:
+        return message.headers.id
+    body = message.body
+    try:
+        raw = base64.b64decode(body) if message.properties.body_encoding == "base64" else body
+        return result_task_id(namespace, raw if isinstance(raw, bytes) else str(raw).encode())
+    except (ValueError, TypeError):  # not ours: the collector sets it aside
+        return None
 
 
 def _waiting(client: redis.Redis, queue: str) -> Iterator[_Message]:

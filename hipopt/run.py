@@ -57,7 +57,7 @@ class Run:
         self._on_progress = on_progress
         self._on_trouble = on_trouble
         self._failure: HipoptError | None = None
-        todo = Dispatcher(settings, options).todo
+        todo = Dispatcher(settings, options).todo  # of which nothing else is kept
         self.total = todo.total
         self.left = todo.waiting
 

@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Its key (PEM); None: it stands in `broker_cert`."""
     namespace: str = "hipopt"
     """Prefix of all queue names, so that several runs can share one Redis."""
-    lease_s: int = 120
+    lease_s: int = 40
     """How long a worker or collector may be silent before its messages go to another. Must be the
     same for all that share a namespace: the shortest wins."""
     shards: int = 8

@@ -8,11 +8,12 @@ queues and does nothing else, since what is done is told by id alone.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TypeAlias
 
+from hipopt.ids import Ids
 from hipopt.records import KernelId, Record
 
 _Key: TypeAlias = tuple[bool, KernelId]
@@ -60,14 +61,11 @@ def plan_shards(ids: Iterable[KernelId], shards: int) -> ShardPlan:
     Raises:
         ValueError: no ids, or fewer than one shard.
     """
-    ordered = sorted(ids, key=order)
+    ordered = _ordered(ids)
     if not ordered or shards < 1:
         raise ValueError(f"can't cut {len(ordered)} ids into {shards} shards")
     parts = min(shards, len(ordered))
-    bounds = [len(ordered) * k // parts for k in range(parts + 1)]
-    return ShardPlan(
-        shards=tuple(_shard(k, ordered[low:high]) for k, (low, high) in enumerate(pairwise(bounds)))
-    )
+    return _cut(ordered, [len(ordered) * k // parts for k in range(parts + 1)])
 
 
 def keep_plan(previous: ShardPlan, ids: Iterable[KernelId], shards: int) -> ShardPlan | None:
@@ -75,15 +73,23 @@ def keep_plan(previous: ShardPlan, ids: Iterable[KernelId], shards: int) -> Shar
 
     None: another number of shards is wanted, or one would be empty or hold more than its share.
     """
-    parts: list[list[KernelId]] = [[] for _ in previous.shards]
-    for kernel_id in sorted(ids, key=order):
-        parts[previous.shard_of(kernel_id)].append(kernel_id)
-    mean = sum(map(len, parts)) / len(parts)
-    sizes = [len(part) for part in parts]
-    if len(parts) != shards or min(sizes) == 0 or max(sizes) > LARGEST * mean:
+    ordered = _ordered(ids)
+    firsts = [order(shard.first_id) for shard in previous.shards[1:]]
+    bounds = [0, *(bisect_left(ordered, first, key=order) for first in firsts), len(ordered)]
+    sizes = [high - low for low, high in pairwise(bounds)]
+    if len(sizes) != shards or min(sizes) == 0 or max(sizes) * len(sizes) > LARGEST * len(ordered):
         return None
-    return ShardPlan(shards=tuple(_shard(k, part) for k, part in enumerate(parts)))
+    return _cut(ordered, bounds)
 
 
-def _shard(number: int, ids: Sequence[KernelId]) -> Shard:
-    return Shard(number=number, first_id=ids[0], last_id=ids[-1], count=len(ids))
+def _ordered(ids: Iterable[KernelId]) -> Sequence[KernelId]:
+    return ids if isinstance(ids, Ids) else sorted(ids, key=order)
+
+
+def _cut(ordered: Sequence[KernelId], bounds: Sequence[int]) -> ShardPlan:
+    return ShardPlan(
+        shards=tuple(
+            Shard(number=k, first_id=ordered[low], last_id=ordered[high - 1], count=high - low)
+            for k, (low, high) in enumerate(pairwise(bounds))
+        )
+    )

@@ -18,7 +18,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore
 from msgspec.structs import replace
 
-from hipopt.broker import WORKER_LOST_RETRIES, publish_result
+from hipopt.broker import WORKER_LOST_RETRIES, connect, publish_result
 from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
 from hipopt.messages import (
     TASK_NAME,
@@ -33,6 +33,8 @@ from hipopt.messages import (
 from hipopt.records import KernelId, KernelTask, ResultRow
 from hipopt.send import send_back
 from hipopt.settings import Settings
+from hipopt.starts import Starts
+from tasks.lost import NODE_LOST_LIMIT, lost_row, nodes_lost
 
 logger = logging.getLogger(__name__)
 
@@ -71,28 +73,44 @@ def register(app: Celery, settings: Settings) -> None:
         run(self, settings, decoded)
 
 
+@functools.cache
+def starts(settings: Settings) -> Starts:
+    """The counts of starts, on the pool process's own connection."""
+    return Starts(connect(settings, timeout_s=5.0), settings.namespace)
+
+
 def run(task: Task, settings: Settings, message: TaskMessage) -> None:
     """The kernel's result is published, or the kernel is back in its queue (and Ignore raised)."""
     kernel = message.kernel
+    count = starts(settings).begin(task.request.id)
+    if nodes_lost(count, task.request.retries) >= NODE_LOST_LIMIT:
+        reason = f"the worker's whole node died {NODE_LOST_LIMIT} times while it ran this kernel"
+        row = lost_row(kernel, reason)
+    else:
+        row = _optimized(task, settings, message)
+    worker = row.worker or task.request.hostname
+    row = replace(row, worker=worker, shard=kernel.shard, retry=kernel.retry)
+    publish_result(task.app, settings.namespace, encode_row(row))
+    starts(settings).end(task.request.id)
+    logger.info("kernel %r: %s", kernel.id, row.failure_kind or row.status)
+
+
+def _optimized(task: Task, settings: Settings, message: TaskMessage) -> ResultRow:
     try:
-        row = optimizer(settings).optimize(kernel)
+        return optimizer(settings).optimize(message.kernel)
     except Exception as error:  # noqa: BLE001 (whatever it is, the kernel must go back)
         _put_back(task, settings, message, error)
-    else:
-        worker = row.worker or task.request.hostname
-        row = replace(row, worker=worker, shard=kernel.shard, retry=kernel.retry)
-        publish_result(task.app, settings.namespace, encode_row(row))
-        logger.info("kernel %r: %s", kernel.id, row.failure_kind or row.status)
+        raise Ignore from None
 
 
 def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Exception) -> None:
     kernel, requeues = message.kernel, message.requeues
     kind = _report(task, settings, error, kernel.id)
+    starts(settings).undo([task.request.id])
     if kind != "internal" or requeues < MAX_INTERNAL:
         time.sleep(PAUSES_S[min(requeues, len(PAUSES_S) - 1)])
         retries = task.request.retries
         send_back(task.app, settings.namespace, kernel, requeues=requeues + 1, retries=retries)
-    raise Ignore
 
 
 def _report(

@@ -14,11 +14,13 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
 
 from hipopt.broker import WORKER_LOST_RETRIES, check_broker, publish_result
+from hipopt.broker import connect as connect_redis
 from hipopt.embedded import die_with_parent
 from hipopt.errors import BrokerError
 from hipopt.messages import TASK_NAME, MessageError, decode_task, encode_row
-from hipopt.records import ResultRow
 from hipopt.settings import Settings
+from hipopt.starts import Starts
+from tasks.lost import lost_row
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ def connect(app: Celery, settings: Settings) -> None:
         sender: Any = None,  # noqa: ANN401
         exception: object = None,
         args: Any = (),  # noqa: ANN401
+        task_id: str = "",
         **_: object,
     ) -> None:
         if getattr(sender, "name", None) != TASK_NAME or not isinstance(exception, WorkerLostError):
@@ -56,17 +59,11 @@ def connect(app: Celery, settings: Settings) -> None:
         except (MessageError, IndexError) as error:
             logger.error("a task whose process was lost can't be read: %s", error)
             return
-        row = ResultRow(
-            id=kernel.id,
-            status="failure",
-            name=kernel.name,
-            hip_file=kernel.hip_file,
-            failure_kind="worker_lost",
-            error_message=(
-                f"the pool process died {WORKER_LOST_RETRIES + 1} times while it worked on this "
-                f"kernel: {exception}"
-            ),
-            shard=kernel.shard,
-            retry=kernel.retry,
+        reason = (
+            f"the pool process died {WORKER_LOST_RETRIES + 1} times while it worked on this "
+            f"kernel: {exception}"
         )
-        publish_result(app, settings.namespace, encode_row(row), max_retries=3)
+        body = encode_row(lost_row(kernel, reason))
+        publish_result(app, settings.namespace, body, max_retries=3)
+        with connect_redis(settings, timeout_s=5.0) as client:
+            Starts(client, settings.namespace).end(task_id)

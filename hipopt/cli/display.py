@@ -29,8 +29,10 @@ class Display:
     def __init__(self, log: Path, left: int) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._reader = LogReader(log, skip_bad=True)
-        self._reader.poll()
         self._names = left <= NAMED
+        if self._names:
+            for _ in self._reader.read_on():
+                pass  # what was done before is not named
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal,
@@ -53,8 +55,8 @@ class Display:
 
     def progress(self, now: Dispatched) -> None:
         """Shows how far it is; names the kernels that were settled since the last time."""
-        for row in self._reader.poll():
-            if self._names:
+        if self._names:
+            for row in self._reader.read_on():
                 self._console.print(_line(row, now.total))
         self._bar.update(self._task, completed=now.done, total=now.total)
         if not self._names and not self._console.is_terminal:

@@ -53,7 +53,7 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
     if interrupted:
         click.echo("Stopped. All that was done is in the log.", err=True)
     click.echo(_closing(settings, prepared.total))
-    return INTERRUPTED if interrupted else int(progress.given_up > 0)
+    return INTERRUPTED if interrupted else int(progress.given_up + progress.left_out > 0)
 
 
 def _closing(settings: Settings, total: int) -> str:

@@ -42,6 +42,7 @@ def fault(_: float) -> None:
 WORDS: dict[str, Callable[[float], object]] = {
     "quick": lambda _: None,
     "slow": time.sleep,
+    "down": lambda _: os.kill(os.getppid(), signal.SIGKILL) or time.sleep(60),
     "poison": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "model_down": model_down,
     "device_sick": device_sick,

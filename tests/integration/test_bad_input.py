@@ -185,9 +185,9 @@ ROWS = [
 LOGS = [
     case("log-not-given", GOOD, "dispatch m.json", "no log", "HIPOPT_LOG"),
     case("log-line-corrupt-run", GOOD | {"l.jsonl": MIDDLE}, RUN, "l.jsonl: line 2",
-         "Mend or remove", code=1),
+         "log repair", code=1),
     case("log-line-corrupt-dispatch", GOOD | {"l.jsonl": MIDDLE}, DISPATCH, "l.jsonl: line 2",
-         "Mend or remove", code=1),
+         "log repair", code=1),
     case("log-is-a-folder", GOOD | {"l.jsonl/": b""}, RUN, "l.jsonl", "directory", code=1),
     case("log-below-a-file", GOOD | {"f": b""}, "run m.json --log f/l.jsonl --replay r.jsonl",
          "f/l.jsonl", "Not a directory", code=1),
@@ -228,6 +228,7 @@ SETTINGS = [
     case("device-unknown", GOOD, f"{RUN} --device tpu", "--device", "tpu", "cpu"),
     case("command-unknown", {}, "optimise", "optimise"),
     case("option-unknown", GOOD, f"{DISPATCH} --fast", "--fast"),
+    case("retry-unknown", GOOD, f"{DISPATCH} --retry slow", "--retry slow", "timeout", "all"),
     case("limit-zero", GOOD, f"{DISPATCH} --limit 0", "--limit"),
     case("shard-unknown", GOOD, f"{DISPATCH} --only-shard 99", "no shard 99", "0 to"),
     case("cache-below-a-file", EVALUATE | {"f": b""}, f"{JUDGE} --cache-dir f/c", "f/c", code=1),
@@ -311,11 +312,14 @@ def test_bad_input_is_named(
 def test_a_bad_row_is_named(
     shell: Shell, shared_redis: RedisServer, content: bytes, says: tuple[str, ...]
 ) -> None:
-    """A row that can't be judged ends the dispatch, and is named with its id."""
+    """A row that can't be judged is named with its id, by a dry run too; the others are sent."""
     shell.write({"m.json": content})
     words = "dispatch m.json --log l.jsonl --shards 1 --detach --namespace bad-rows"
     done = shell.hipopt(words, HIPOPT_BROKER_URL=shared_redis.url)
-    assert_says(done, 2, "m.json", "row 2 (id 2)", *says)
+    assert_says(done, 1, "m.json", "row 2 (id 2)", "1 kernels on their way", *says)
+    dry = shell.hipopt(f"{DISPATCH} --shards 1 --dry-run")
+    assert_says(dry, 1, "row 2 (id 2)", "the broker does not answer", *says)
+    assert "shard 0: 2 to send" in dry.stdout
 
 
 def test_the_environment_is_named(shell: Shell) -> None:

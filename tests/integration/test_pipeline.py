@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from hipopt import queues
-from hipopt.broker import connect
+from hipopt.broker import connect, transport_options
 from hipopt.dispatch import Dispatcher, DispatchOptions, Progress
 from hipopt.settings import Settings
 from hipopt.status import gather
@@ -216,6 +217,31 @@ def test_a_killed_worker_leaves_nothing_behind(settings: Settings, processes: Pr
     assert (final.done, final.resent) == (4, 0)
     assert_each_once(settings, 4)
     assert len(runs(settings)) == 6
+
+
+def test_a_killed_workers_kernels_start_elsewhere_within_a_minute(
+    settings: Settings, processes: Processes
+) -> None:
+    """They start after the lease and one interval of looking; by default that is within 60 s."""
+    usual = Settings()
+    looking_s = transport_options(usual)["unacked_restore_interval"]
+    assert usual.lease_s + looking_s <= 55
+    write_manifest(settings, kernels(2, "slow 3"))
+    processes.collector(settings)
+    doomed = processes.worker(settings)
+    with dispatching(settings, DispatchOptions(grace_s=60.0)) as dispatch:
+        wait_for(lambda: len(runs(settings)) == 2, "both pool processes are busy")
+        doomed.kill()
+        doomed.wait()
+        processes.worker(settings)
+        wait_for(lambda: processes.logs().count(" ready.") == 2, "another worker is ready")
+        began = time.monotonic()
+        wait_for(lambda: len(runs(settings)) == 4, "both run again")
+        took_s = time.monotonic() - began
+        assert dispatch.finish().resent == 0
+    # the lease, an interval of looking, and what a busy machine takes
+    assert took_s < 4 * 1.25 + 10
+    assert_each_once(settings, 2)
 
 
 def alive(pid: int) -> bool:

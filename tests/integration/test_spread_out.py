@@ -276,7 +276,7 @@ def test_a_killed_worker_costs_nothing(site: Site) -> None:
 def test_a_stopped_worker_hands_its_kernels_back(site: Site) -> None:
     """SIGTERM of a worker amid its kernels ends it within seconds; the other does them.
 
-    It needn't wait for the lease of two minutes to run out.
+    It needn't wait for the lease to run out.
     """
     collector, first, second = site.start_all()
     inspect = make_app(site.settings).control.inspect(timeout=5.0, limit=2)

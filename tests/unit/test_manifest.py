@@ -1,5 +1,6 @@
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from hypothesis import strategies as st
 
 from hipopt.errors import ManifestError
 from hipopt.manifest import Manifest
-from hipopt.records import KernelId
+from hipopt.records import KernelId, KernelTask
+from hipopt.rows import Rows
+from hipopt.shards import order
 
 ROW = {"id": 1, "name": "k", "code_body": "x"}
 ids = st.one_of(st.integers(), st.text(max_size=8))
@@ -30,6 +33,18 @@ def manifest(folder: Path, content: bytes) -> Manifest:
     return Manifest(path)
 
 
+def both(read: Manifest) -> list[Callable[[], object]]:
+    """The two ways of reading a manifest, which must find the same wrong with it."""
+    return [read.ids, lambda: Rows(read.path)]
+
+
+def by_rank(read: Manifest) -> list[KernelTask]:
+    """Every kernel, read by the place of its row, the last first."""
+    rows = Rows(read.path)
+    found = [rows.task(rank) for rank in reversed(range(len(rows.ids)))]
+    return found[::-1]
+
+
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(chosen=st.lists(ids, min_size=1, max_size=6, unique_by=lambda i: (type(i), i)))
 def test_forms_are_told_apart_by_content(tmp_path: Path, chosen: list[KernelId]) -> None:
@@ -37,7 +52,9 @@ def test_forms_are_told_apart_by_content(tmp_path: Path, chosen: list[KernelId])
     for content in forms([{**ROW, "id": i, "extra": 1.5} for i in chosen]):
         read = manifest(tmp_path, content)
         assert read.ids() == chosen
-        assert [task.id for task in read.tasks()] == chosen
+        tasks = list(read.tasks())
+        assert [task.id for task in tasks] == chosen
+        assert by_rank(read) == sorted(tasks, key=lambda task: order(task.id))
 
 
 @pytest.mark.parametrize(
@@ -75,33 +92,37 @@ def test_forms_are_told_apart_by_content(tmp_path: Path, chosen: list[KernelId])
 )
 def test_what_is_no_manifest_is_named(tmp_path: Path, content: bytes, words: str) -> None:
     """A file that is no manifest gives one error with the file, the place and what is wrong."""
-    with pytest.raises(ManifestError) as error:
-        manifest(tmp_path, content).ids()
-    assert str(tmp_path / "m") in str(error.value)
-    assert words in str(error.value)
+    for read in both(manifest(tmp_path, content)):
+        with pytest.raises(ManifestError) as error:
+            read()
+        assert str(tmp_path / "m") in str(error.value)
+        assert words in str(error.value)
 
 
 def test_every_truncated_gzip_is_told(tmp_path: Path) -> None:
     """A gzip that breaks off anywhere is an error, never a shorter manifest."""
     whole = gzip.compress(json.dumps([{**ROW, "id": i} for i in range(50)]).encode(), mtime=0)
     for length in range(2, len(whole)):
-        with pytest.raises(ManifestError):
-            manifest(tmp_path, whole[:length]).ids()
+        for read in both(manifest(tmp_path, whole[:length])):
+            with pytest.raises(ManifestError):
+                read()
 
 
 def test_every_truncated_array_is_told(tmp_path: Path) -> None:
     """An array that breaks off anywhere is an error, never a shorter manifest."""
     whole = json.dumps([{**ROW, "id": i} for i in range(3)]).encode()
     for length in range(len(whole)):
-        with pytest.raises(ManifestError):
-            manifest(tmp_path, whole[:length]).ids()
+        for read in both(manifest(tmp_path, whole[:length])):
+            with pytest.raises(ManifestError):
+                read()
 
 
 @pytest.mark.parametrize("missing", ["nowhere.json", "."])
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None:
     """A missing file, or a folder, is a ManifestError and no OSError."""
-    with pytest.raises(ManifestError, match=str(tmp_path)):
-        Manifest(tmp_path / missing).ids()
+    for read in both(Manifest(tmp_path / missing)):
+        with pytest.raises(ManifestError, match=str(tmp_path)):
+            read()
 
 
 @pytest.mark.parametrize(
@@ -115,9 +136,11 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, missing: str) -> None
 )
 def test_bad_rows_are_named_with_their_id(tmp_path: Path, row: object, words: str) -> None:
     """A row that is no kernel is named by its place and id, with the field at fault."""
-    with pytest.raises(ManifestError) as error:
-        list(manifest(tmp_path, json.dumps([row]).encode()).tasks())
-    assert words in str(error.value)
+    read = manifest(tmp_path, json.dumps([row]).encode())
+    for tasks in (lambda: list(read.tasks()), lambda: by_rank(read)):
+        with pytest.raises(ManifestError) as error:
+            tasks()
+        assert words in str(error.value)
 
 
 def test_only_wanted_rows_are_checked(tmp_path: Path) -> None:
@@ -145,3 +168,37 @@ def test_the_manifest_is_only_read(tmp_path: Path) -> None:
     list(read.tasks())
     after = read.path.stat()
     assert (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size)
+
+
+def test_rows_are_found_wherever_a_read_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Braces, quotes and backslashes in strings, and reads that end amid them, mislead nobody."""
+    code = '}{][ \\" \\\\" "\n é , ] }'
+    rows = [{"a": [{"}": "{"}], **ROW, "id": i, "code_body": code * (i + 1)} for i in range(9)]
+    for content in forms(rows):
+        read = manifest(tmp_path, content)
+        expected = list(read.tasks())
+        for chunk in (2, 3, 7, 64):
+            monkeypatch.setattr("hipopt.rows._CHUNK", chunk)
+            assert by_rank(read) == expected
+
+
+def test_a_bad_row_is_named_by_its_line(tmp_path: Path) -> None:
+    """In JSON Lines the place is the line, blank ones counted; other rows are read all the same."""
+    good = json.dumps({**ROW, "id": 2}).encode()
+    read = manifest(tmp_path, b'\n{"id": 1}\n\n' + good)
+    rows = Rows(read.path)
+    with pytest.raises(ManifestError, match=r"line 2 \(id 1\)"):
+        rows.task(0)
+    assert rows.task(1).id == 2
+
+
+def test_a_manifest_that_changes_meanwhile_is_told(tmp_path: Path) -> None:
+    """A row that no longer stands where it stood is an error, never another kernel."""
+    lines = [json.dumps({**ROW, "id": i}).encode() + b"\n" for i in (1, 2)]
+    read = manifest(tmp_path, b"".join(lines))
+    rows = Rows(read.path)
+    read.path.write_bytes(b"".join(lines[::-1]))
+    with pytest.raises(ManifestError, match="the file was changed"):
+        rows.task(0)

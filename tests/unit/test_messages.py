@@ -16,6 +16,7 @@ from hipopt.messages import (
     encode_task,
     encode_trouble,
     task_id,
+    task_kernel,
 )
 from hipopt.records import KernelId, KernelTask, ResultRow, Workload
 
@@ -145,3 +146,12 @@ def test_size_is_bounded_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
         encode_row(ResultRow(id=1, status="success", name="k" * 1000))
     with pytest.raises(MessageError):
         decode_result(msgspec.json.encode({"x": "y" * 1000}))
+
+
+@pytest.mark.parametrize("kernel_id", [1, -5, "1", "a#1", 'q"#2', "#", "é\n", 10**20])
+@pytest.mark.parametrize("retry", [0, 1, 12])
+def test_a_tasks_id_tells_its_kernel(kernel_id: int | str, retry: int) -> None:
+    """Kernel and retry are read back from the id of the task."""
+    name = task_id("ns", kernel_id, retry)
+    assert task_kernel("ns", name) == (kernel_id, retry)
+    assert task_kernel("ns", task_id("ns", "x" * 300)) is None

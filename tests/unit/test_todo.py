@@ -1,14 +1,19 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hipopt.ids import Ids
 from hipopt.logline import LogLine
 from hipopt.shards import plan_shards
 from hipopt.todo import Todo
 
 
 def todo(count: int, shards: int = 2, chosen: tuple[int, ...] = (0, 1)) -> Todo:
-    ids = range(count)
+    ids = Ids(range(count))
     return Todo(ids, plan_shards(ids, shards), chosen)
+
+
+def taken(found: Todo, rooms: dict[int, int]) -> list[int]:
+    return [rank for shard, room in rooms.items() for rank in found.take(shard, room)]
 
 
 def test_rooms_keep_to_the_window() -> None:
@@ -16,7 +21,7 @@ def test_rooms_keep_to_the_window() -> None:
     found = todo(20)
     rooms = found.rooms(4)
     assert rooms == {0: 4, 1: 4}
-    assert [i for i in range(20) if found.take(i, rooms)] == [0, 1, 2, 3, 10, 11, 12, 13]
+    assert taken(found, rooms) == [0, 1, 2, 3, 10, 11, 12, 13]
     assert found.rooms(4) == {}
     found.settle([LogLine(i, "success") for i in (0, 1)])
     assert found.rooms(4) == {0: 2}
@@ -37,7 +42,7 @@ def test_a_limit_leaves_the_first_kernels() -> None:
     found.settle([LogLine(0, "success")])
     found.keep(12)
     rooms = found.rooms(None)
-    assert [i for i in range(20) if found.take(i, rooms)] == [*range(1, 10), 10, 11, 12]
+    assert taken(found, rooms) == [*range(1, 10), 10, 11, 12]
 
 
 def test_a_retried_kernel_is_settled_by_its_new_row() -> None:
@@ -49,13 +54,34 @@ def test_a_retried_kernel_is_settled_by_its_new_row() -> None:
     assert found.done == 2
 
 
+def test_a_failure_is_done_again_and_counts_anew() -> None:
+    """A kernel that is done again waits; its new row takes the place of the old in the counts."""
+    found = todo(4)
+    found.settle([LogLine(0, "failure"), LogLine(1, "success")])
+    assert found.do_again({0: 1, 3: 1, "x": 1}) == 1
+    assert (found.done, found.waiting) == (1, 3)
+    assert taken(found, {0: 1}) == [0]
+    found.settle([LogLine(0, "success", retry=1)])
+    assert (found.done, found.succeeded, found.on_their_way) == (2, 2, 0)
+
+
+def test_what_is_taken_back_goes_first() -> None:
+    """A kernel that fell through is the next of its shard to be sent."""
+    found = todo(6, shards=1, chosen=(0,))
+    assert taken(found, {0: 4}) == [0, 1, 2, 3]
+    found.take_back(1)
+    found.mark_sent(4)
+    assert taken(found, {0: 3}) == [1, 5]
+
+
 @given(st.lists(st.tuples(st.sampled_from(["take", "back", "done", "up"]), st.integers(0, 9))))
 def test_every_kernel_is_in_one_place(steps: list[tuple[str, int]]) -> None:
     """Whatever happens in whatever order, no kernel is lost or counted twice."""
     found = todo(10)
     for step, kernel in steps:
         if step == "take":
-            found.take(kernel, {0: 1, 1: 1})
+            assert len(list(found.take(kernel % 2, 1))) <= 1
+            assert found.on_their_way == len(list(found.sent()))
         elif kernel in set(found.sent()):
             if step == "back":
                 found.take_back(kernel)
