@@ -29,6 +29,7 @@ class LogLine(msgspec.Struct, frozen=True):
     """A `records.FailureKind`, or whatever a script wrote there."""
     name: Any = None
     speedup: Any = None
+    finished_at: Any = None
 
     @property
     def final(self) -> bool:

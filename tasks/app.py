@@ -3,7 +3,7 @@
 from hipopt.broker import make_app
 from hipopt.errors import HipoptError
 from hipopt.settings import load
-from tasks import optimize, signals, steps
+from tasks import optimize, panel, signals, steps
 
 try:
     settings = load()
@@ -12,4 +12,5 @@ except HipoptError as error:
     raise SystemExit(f"hipopt: {error}") from None
 optimize.register(app, settings)
 steps.install(app, settings)
+panel.install(settings)
 signals.connect(app, settings)

@@ -39,9 +39,15 @@ def fault(_: float) -> None:
     raise ZeroDivisionError("a fault of ours")
 
 
+def until_told(_: float) -> None:
+    while not (FOLDER / "go").exists():
+        time.sleep(0.02)
+
+
 WORDS: dict[str, Callable[[float], object]] = {
     "quick": lambda _: None,
     "slow": time.sleep,
+    "until_told": until_told,
     "poison": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "model_down": model_down,
     "device_sick": device_sick,
