@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -36,41 +38,38 @@ def command(watch: float | None, as_json: bool, **options: Any) -> int:  # noqa:
     The fields of --json are told in docs/watching.md. Exit code 1: neither log nor broker is there.
     """
     observer = Watch(load_settings(options))
-    if as_json:
-        return _print_json(observer, watch)
+    status = observer.look()
+    show = _show_json if as_json else _show
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=PLAIN_COLUMNS)
-    status = observer.look()
     if watch is None:
-        console.print(view(status))
-        return _exit_code(status)
-    return _watch(observer, status, console, watch)
-
-
-def _print_json(observer: Watch, watch: float | None) -> int:
-    while True:
-        status = observer.look()
-        click.echo(json.dumps(status.to_json()))
-        if watch is None:
-            return _exit_code(status)
-        time.sleep(watch)
-
-
-def _watch(observer: Watch, status: Status, console: Console, every_s: float) -> int:
-    """Shows it until Ctrl-C, which is how one stops to watch and no failure."""
-    try:
-        with Live(view(status), console=console, auto_refresh=False, transient=False) as live:
-            while True:
-                time.sleep(every_s)
-                status = observer.look()
-                if console.is_terminal:
-                    live.update(view(status), refresh=True)
-                else:
-                    console.print(view(status))
-    except KeyboardInterrupt:
-        return _exit_code(status)
-
-
-def _exit_code(status: Status) -> int:
+        show(status, console)
+    elif as_json or not console.is_terminal:
+        status = _repeat(observer, status, watch, lambda new: show(new, console))
+    else:
+        with Live(console=console, auto_refresh=False) as live:
+            status = _repeat(
+                observer, status, watch, lambda new: live.update(view(new), refresh=True)
+            )
     return int(status.log is None and status.broker is None)
+
+
+def _repeat(
+    observer: Watch, status: Status, every_s: float, show: Callable[[Status], None]
+) -> Status:
+    """Shows it until Ctrl-C, which is how one stops to watch and no failure; the last status."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            show(status)
+            time.sleep(every_s)
+            status = observer.look()
+    return status
+
+
+def _show(status: Status, console: Console) -> None:
+    console.print(view(status))
+
+
+def _show_json(status: Status, _: Console) -> None:
+    click.echo(json.dumps(status.to_json()))

@@ -26,19 +26,26 @@ MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 def view(status: Status) -> Group:
     """All of it; what isn't known is left out, and why is said in one line."""
     parts = [*_log_part(status), *_broker_part(status)]
-    return Group(*parts, Text(_last_line(status), style="dim"))
+    return Group(*parts, Text(), Text(_last_line(status), style="dim"))
 
 
 def duration(seconds: float) -> str:
-    """A length of time in at most two units."""
+    """A length of time in its two largest units, the second left out where it is 0 or tells little.
+
+    300 s are "5 min", 3,725 s "1 h 2 min", 200,000 s "2 days 7 h".
+    """
     s = round(seconds)
     if s < MINUTE_S:
         return f"{s} s"
     if s < HOUR_S:
-        return f"{s // MINUTE_S} min" + (f" {s % MINUTE_S} s" if s < 10 * MINUTE_S else "")
+        return _units(s // MINUTE_S, "min", s % MINUTE_S if s < 10 * MINUTE_S else 0, "s")
     if s < 2 * DAY_S:
-        return f"{s // HOUR_S} h {s % HOUR_S // MINUTE_S} min"
-    return f"{s // DAY_S} days {s % DAY_S // HOUR_S} h"
+        return _units(s // HOUR_S, "h", s % HOUR_S // MINUTE_S, "min")
+    return _units(s // DAY_S, "days", s % DAY_S // HOUR_S, "h")
+
+
+def _units(large: int, name: str, small: int, small_name: str) -> str:
+    return f"{large} {name}" + (f" {small} {small_name}" if small else "")
 
 
 def _log_part(status: Status) -> Iterator[RenderableType]:
@@ -207,7 +214,7 @@ def _last_line(status: Status) -> str:
         return "Nothing is on its way. Next: hipopt dispatch"
     if status.total is not None and status.done == status.total:
         return "Nothing is left to do."
-    return f"{status.at}; again and again: hipopt status --watch"
+    return f"{_moment(status.at):%Y-%m-%d %H:%M:%S} UTC; to keep looking: hipopt status --watch"
 
 
 def _table(*columns: str) -> Table:
@@ -221,7 +228,10 @@ def _table(*columns: str) -> Table:
 
 
 def _bar(done: int, total: int, width: int) -> ProgressBar:
-    return ProgressBar(total=max(total, 1), completed=done, width=width)
+    return ProgressBar(
+        total=max(total, 1), completed=done, width=width,
+        complete_style="cyan", finished_style="green",
+    )  # fmt: skip
 
 
 def _count(shard: ShardStatus) -> str:

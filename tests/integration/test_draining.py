@@ -1,4 +1,4 @@
-"""A node that leaves: what it runs is finished, or handed back at once; nobody waits for a lease."""
+"""A node that leaves finishes what it runs or hands it back at once: nobody waits for a lease."""
 
 from __future__ import annotations
 
