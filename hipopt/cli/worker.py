@@ -10,8 +10,10 @@ import click
 from hipopt.broker import check_broker
 from hipopt.cli.options import BROKER, JUDGING, MODEL, load_settings, with_settings
 from hipopt.devices import open_device
+from hipopt.errors import ModelUnavailable
 from hipopt.llm.proposer import make_proposer
 from hipopt.messages import shard_queue
+from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
 
 
@@ -38,10 +40,29 @@ def command(shards: tuple[int, ...], loglevel: str, **options: Any) -> None:  # 
     to run and ends within seconds.
     """
     settings = load_settings(options)
-    make_proposer(settings)
+    click.echo(f"candidates: {_candidates(settings)}", err=True)
     click.echo(f"device {settings.device}: {open_device(settings).describe().name}", err=True)
     for warning in check_broker(settings):
         click.echo(f"hipopt: {warning}", err=True)
     queues = [shard_queue(settings.namespace, shard) for shard in shards]
     argv = worker_argv(settings, queues, loglevel=loglevel)
     os.execve(argv[0], argv, child_environ(settings))  # noqa: S606 (no shell is wanted)
+
+
+def _candidates(settings: Settings) -> str:
+    """Where candidates come from. An endpoint that is down is waited for, later, by each kernel.
+
+    Raises:
+        UsageError: nothing proposes candidates.
+        ModelRefused: the endpoint will never answer as configured.
+    """
+    proposer = make_proposer(settings)
+    if settings.model is None:
+        return proposer.model
+    from hipopt.llm.client import ModelClient  # slow to import, and not always needed
+
+    with ModelClient(settings) as client:
+        try:
+            return client.check()
+        except ModelUnavailable as error:
+            return f"{error} (kernels will wait for it)"
