@@ -37,17 +37,18 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
         click.echo(_closing(settings, prepared.total))
         return 0
     proposer, device = make_proposer(settings), open_device(settings).describe()
-    click.echo(
-        f"{prepared.left} of {prepared.total} kernels to do; candidates {proposer.model}; "
-        f"device {device.kind}: {device.name}",
-        err=True,
-    )
-    with stop_on_signals() as stop, Display(settings.log, prepared.left) as display:
-        run = Run(
-            settings, DispatchOptions(limit=limit),
-            on_progress=display.progress, on_trouble=display.trouble,
-        )  # fmt: skip
-        progress = run.go(stop)
+    with stop_on_signals() as stop:
+        click.echo(
+            f"{prepared.left} of {prepared.total} kernels to do; candidates {proposer.model}; "
+            f"device {device.kind}: {device.name}",
+            err=True,
+        )
+        with Display(settings.log, prepared.left) as display:
+            run = Run(
+                settings, DispatchOptions(limit=limit),
+                on_progress=display.progress, on_trouble=display.trouble,
+            )  # fmt: skip
+            progress = run.go(stop)
     interrupted = stop.is_set()
     if interrupted:
         click.echo("Stopped. All that was done is in the log.", err=True)
