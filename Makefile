@@ -18,7 +18,7 @@ help:
 	@echo 'make demo   judge the bundled kernels with recorded model replies; about two minutes'
 	@echo 'make test   run the tests'
 	@echo 'make check  lint, types, import contracts and tests'
-	@echo 'make bench  what one kernel costs, by stage'
+	@echo 'make bench  what one kernel costs, by stage, and what the log costs'
 	@echo 'make proof  identity, mutants and replays over the bundled kernels; some 15 minutes'
 	@echo 'make setup  only prepare .venv'
 
@@ -56,6 +56,7 @@ check: lint types contracts test
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.stages
+	$(BIN)/python -m benchmarks.log
 
 proof: $(READY)
 	@mkdir -p runs

@@ -111,7 +111,7 @@ def queue_and_log(task: KernelTask, rows: int, scratch: Path) -> dict[str, float
                 )  # fmt: skip
         started = cpu_s()
         with ResultLog(log_path) as log:
-            Collector(settings, app, log).run(threading.Event(), until_rows=rows)
+            Collector(settings, log).run(threading.Event(), until_rows=rows)
         collected = cpu_s() - started
     return {"dispatch": 1000 * dispatched / rows, "collect and log": 1000 * collected / rows}
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import msgspec
 import redis
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -18,6 +17,7 @@ from redis.exceptions import RedisError
 
 from hipopt import queues, troubles
 from hipopt.broker import check_broker, connect, make_app
+from hipopt.collectlease import holder, lease_key
 from hipopt.errors import BrokerError
 from hipopt.messages import result_queue
 from hipopt.records import Record
@@ -136,15 +136,9 @@ def _running(task: Any) -> RunningKernel:  # noqa: ANN401 (off the wire)
 
 
 def _collector(client: redis.Redis, namespace: str) -> str | None:
-    """The holder of the collector's lease, in whatever words it left there."""
-    raw: Any = client.get(f"{namespace}.collector")
-    if raw is None:
-        return None
-    text = raw.decode(errors="replace")
-    try:
-        said = msgspec.json.decode(text)
-    except msgspec.DecodeError:
-        said = text
-    if isinstance(said, dict):
-        said = said.get("holder", ", ".join(f"{name} {value}" for name, value in said.items()))
-    return str(said)[:200]
+    """The holder of the collector's lease; one of another version in its own words."""
+    found = holder(client, namespace)
+    if found is not None:
+        return found.describe()
+    raw: Any = client.get(lease_key(namespace))
+    return None if raw is None else raw.decode(errors="replace")[:200]

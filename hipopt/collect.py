@@ -1,9 +1,9 @@
 """The collector: results from the broker into the log, each kernel once.
 
-Guarantee: a result is acknowledged only after its row is on the disk, so a kill at any moment
-loses none that Redis had handed over; what Redis loses on its own, the dispatcher sends again.
-Whatever arrives can't stop the collector, except a log that can't be written. Price: rows wait
-for up to `BATCH_S` for company. Scope: one collector a log, enforced by the log's lock.
+Guarantee: a result leaves the broker only after its row is on the disk, so a kill at any moment
+loses none; what Redis loses on its own, the dispatcher sends again. Whatever arrives can't stop
+the collector, except a log that can't be written. Price: rows wait for up to `PAUSE_S` for company.
+Scope: one collector a log, enforced by the log's lock, and one a namespace, enforced by a lease.
 """
 
 from __future__ import annotations
@@ -11,36 +11,30 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from celery import Celery
-from kombu.connection import Connection
-from kombu.entity import Queue
-from kombu.exceptions import OperationalError
-from kombu.messaging import Consumer
 from redis.exceptions import RedisError
 
-from hipopt.broker import masked
+from hipopt.broker import connect, masked
+from hipopt.collectlease import CollectorLease
 from hipopt.errors import LogError
 from hipopt.foundfile import found_line, found_path
-from hipopt.lease import renew, renew_interval_s
-from hipopt.messages import MessageError, RowLine, Trouble, decode_result, result_queue
+from hipopt.logfile import append_durably
+from hipopt.messages import MessageError, RowLine, Trouble, decode_result
 from hipopt.records import KernelId, Record
-from hipopt.resultlog import ResultLog, append_durably
+from hipopt.resultlog import ResultLog
+from hipopt.resultqueue import ResultQueue, body_of
 from hipopt.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
 """Most rows of one fsync."""
-BATCH_S = 0.05
-"""Longest that a row waits for others before it is written."""
-POLL_S = 0.5
-"""Longest that a stop goes unnoticed."""
+PAUSE_S = 0.05
+"""Between two looks at a queue that runs low: so long a row waits for others, at most."""
 
 
 class Collected(Record, frozen=True, kw_only=True):
@@ -57,7 +51,7 @@ class Collector:
     """Moves results from the queue into an open log, until told to stop.
 
     Args:
-        app: as made by `broker.make_app` from the same settings.
+        settings: with the broker, the namespace and the lease.
         log: open for writing; stays open.
         on_rows: called with the ids of each batch once it is durable.
         on_trouble: called with every trouble that a worker reports.
@@ -66,7 +60,6 @@ class Collector:
     def __init__(
         self,
         settings: Settings,
-        app: Celery,
         log: ResultLog,
         *,
         on_rows: Callable[[list[KernelId]], None] = lambda _: None,
@@ -74,12 +67,10 @@ class Collector:
     ) -> None:
         self.settings = settings
         self.totals = Collected()
-        self._app = app
         self._log = log
         self._on_rows = on_rows
         self._on_trouble = on_trouble or _log_trouble
         self._aside = log.path.with_name(log.path.name + ".rejected.jsonl")
-        self._pending: list[Any] = []
 
     def run(self, stop: threading.Event, *, until_rows: int | None = None) -> Collected:
         """Collects until `stop` is set, or the log holds `until_rows` kernels.
@@ -88,88 +79,67 @@ class Collector:
 
         Raises:
             LogError: the log can't be written. What was not written is not acknowledged.
+            HeldElsewhere: another collector has the namespace. What it may collect is not
+                acknowledged by this one.
         """
         away = False
-        while not self._over(stop, until_rows):
-            try:
-                with self._connected() as (connection, channel):
-                    if away:
-                        logger.warning("broker is back")
-                    away = False
-                    self._consume(connection, channel, stop, until_rows)
-            except _broker_errors(self._app) as error:
-                if not away:
-                    where = masked(self.settings.broker_url)
-                    logger.warning("broker %s is away, waiting for it: %s", where, error)
-                away = True
-                stop.wait(1.0)
+        lease = CollectorLease(self.settings, self._log.path)
+        try:
+            while not self._over(stop, until_rows):
+                try:
+                    with connect(self.settings) as client:
+                        if not lease.hold(client, stop):
+                            break
+                        if away:
+                            logger.warning("broker is back")
+                        away = False
+                        queue = ResultQueue(client, self.settings.namespace)
+                        self._consume(queue, lease.value, stop, until_rows)
+                except (RedisError, OSError) as error:
+                    if not away:
+                        where = masked(self.settings.broker_url)
+                        logger.warning("broker %s is away, waiting for it: %s", where, error)
+                    away = True
+                    stop.wait(1.0)
+        finally:
+            lease.release()
         return self.totals
 
     def _over(self, stop: threading.Event, until_rows: int | None) -> bool:
         return stop.is_set() or (until_rows is not None and len(self._log) >= until_rows)
 
-    @contextmanager
-    def _connected(self) -> Iterator[tuple[Connection, Any]]:
-        self._pending.clear()
-        with self._app.connection_for_read() as connection:
-            channel = connection.channel()
-            queue = Queue(result_queue(self.settings.namespace))(channel)
-            with Consumer(
-                channel, [queue], on_message=self._pending.append, prefetch_count=2 * BATCH
-            ):
-                yield connection, channel
-
-    def _consume(  # a channel is of no declared type
-        self,
-        connection: Connection,
-        channel: Any,  # noqa: ANN401
-        stop: threading.Event,
-        until_rows: int | None,
+    def _consume(
+        self, queue: ResultQueue, lease: bytes, stop: threading.Event, until_rows: int | None
     ) -> None:
-        renewed = time.monotonic()
+        """Collects until it is over, or the broker no longer knows the lease."""
         while not self._over(stop, until_rows):
-            self._drain(connection, POLL_S)
-            deadline = time.monotonic() + BATCH_S
-            while self._pending and len(self._pending) < BATCH and time.monotonic() < deadline:
-                self._drain(connection, BATCH_S)
-            self._settle()
-            if time.monotonic() - renewed > renew_interval_s(self.settings):
-                with channel.conn_or_acquire() as client:
-                    renew(channel, client)
-                renewed = time.monotonic()
+            messages = queue.peek(lease, BATCH)
+            if messages is None:
+                return
+            if messages:
+                self._settle(messages)
+                queue.drop(lease, messages)
+            if len(messages) < BATCH:
+                stop.wait(PAUSE_S)
 
-    def _drain(self, connection: Connection, timeout_s: float) -> None:
-        """Perhaps one more message in `_pending`."""
-        try:
-            connection.drain_events(timeout=timeout_s)
-        except TimeoutError:
-            return
-        except (ValueError, KeyError, TypeError) as error:
-            logger.warning("dropped from the result queue what is no message at all: %r", error)
-            self._count(rejected=1)
-
-    def _settle(self) -> None:
-        """All pending messages are in the log or set aside, and acknowledged."""
-        messages = self._pending[:]
-        self._pending.clear()
-        if not messages:
-            return
+    def _settle(self, messages: list[bytes]) -> None:
+        """All messages are in the log or set aside."""
         rows: list[RowLine] = []
         rejected: list[bytes] = []
         for message in messages:
-            self._sort(_body(message), rows, rejected)
+            self._sort(message, rows, rejected)
         before = self._log.duplicates
-        written = self._log.append((row.id, row.line) for row in rows)
+        written = self._log.append(rows)
         self._set_aside(rejected)
         self._show_found(rows, written)
-        for message in messages:
-            message.ack()
         self._count(written=len(written), duplicates=self._log.duplicates - before)
         if written:
             self._on_rows(written)
 
-    def _sort(self, body: bytes, rows: list[RowLine], rejected: list[bytes]) -> None:
+    def _sort(self, message: bytes, rows: list[RowLine], rejected: list[bytes]) -> None:
+        body = message
         try:
+            body = body_of(message)
             found = decode_result(body)
         except MessageError as error:
             logger.warning("a message is no result, set aside in %s: %s", self._aside, error)
@@ -208,18 +178,8 @@ class Collector:
         self.totals = Collected(**(self.totals.to_json() | counts))
 
 
-def _body(message: Any) -> bytes:  # noqa: ANN401 (a kombu message)
-    body = message.body
-    return body if isinstance(body, bytes) else str(body).encode(errors="replace")
-
-
 def _log_trouble(trouble: Trouble) -> None:
     logger.warning("%s on %s: %s", trouble.kind, trouble.worker, trouble.message)
-
-
-def _broker_errors(app: Celery) -> tuple[type[BaseException], ...]:
-    connection = app.connection_for_read()
-    return (*connection.connection_errors, *connection.channel_errors, OperationalError, RedisError)
 
 
 @contextmanager

@@ -28,6 +28,10 @@ class LogError(HipoptError):
     """The result log can't be read or written; names the file and the line."""
 
 
+class HeldElsewhere(HipoptError):
+    """Another process does what only one may do; names that process."""
+
+
 class SourceError(HipoptError):
     """A kernel can't be sliced out of its source (none, or several, of that name; not parsable)."""
 

@@ -1,7 +1,9 @@
 """Reading the result log, by everyone but the collector.
 
-Guarantee: only whole lines count, a torn tail is left alone, the file is never written to; the
-first final row of a kernel wins, as in the collector. Reading on costs only what was appended.
+Guarantee: only whole lines count, a torn tail is left alone, the file is never written to; of a
+kernel's final rows the one that counts is told by `logline.supersedes`, as in the collector.
+Reading on costs only what was appended. A kernel costs an entry of a dict, some 100 bytes with its
+id, so that a million fit anywhere.
 Scope: any JSON Lines file whose objects have `id` and `status`, be it from hipopt or a script.
 """
 
@@ -10,43 +12,26 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import msgspec
 
 from hipopt.errors import LogError
+from hipopt.logline import LogLine, decode_line, supersedes
 from hipopt.records import KernelId
 
-FINAL = frozenset({"success", "failure"})
+_BUFFER_BYTES = 1 << 20
+_ANCHOR_BYTES = 64
+"""So much of what was read last is looked at again, to tell a file that was cut and grew again."""
 
 
-class LogLine(msgspec.Struct, frozen=True):
-    """What is read of a row; all else stays on disk."""
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What is remembered of a finished kernel. Kernels that ended alike share one."""
 
-    id: KernelId
     status: str
-    failure_kind: Any = None
-    """A `records.FailureKind`, or whatever a script wrote there."""
-    name: Any = None
-    speedup: Any = None
-    finished_at: Any = None
-
-    @property
-    def final(self) -> bool:
-        """Whether the row settles its kernel."""
-        return self.status in FINAL
-
-
-_decoder = msgspec.json.Decoder(LogLine)
-
-
-def decode_line(line: bytes) -> LogLine:
-    """The row on one line.
-
-    Raises:
-        ValueError: it is no JSON object with an `id` (int or string) and a `status` (string).
-    """
-    return _decoder.decode(line)
+    failure_kind: str | None
+    """A `records.FailureKind`, or what a script wrote there; None: nothing."""
+    retry: int
 
 
 class LogReader:
@@ -54,46 +39,62 @@ class LogReader:
 
     def __init__(self, path: Path, *, skip_bad: bool = False) -> None:
         self.path = path
-        self.rows: dict[KernelId, LogLine] = {}
+        self.rows: dict[KernelId, Outcome] = {}
         """Every finished kernel that was read so far."""
         self.bad_lines = 0
         """Lines left out because they are no row; more than 0 only with `skip_bad`."""
         self.duplicates = 0
-        """Final rows left out because their kernel had one already."""
+        """Final rows left out because their kernel had one already that counts."""
+        self.superseded = 0
+        """Final rows that counted until a later `retry` of their kernel took their place."""
         self._skip_bad = skip_bad
+        self._outcomes: dict[Outcome, Outcome] = {}
         self._offset = 0
         self._line = 0
-        self._inode: int | None = None
+        self._file: tuple[int, int] | None = None
+        self._anchor = b""
 
     def poll(self) -> list[LogLine]:
-        """The kernels finished since the last poll.
+        """As `read_on`, all at once."""
+        return list(self.read_on())
 
-        A log that shrank or was replaced is read again from its start.
+    def read_on(self) -> Iterator[LogLine]:
+        """The rows that count and were not read before, those that supersede an earlier included.
+
+        `rows` knows each when it is yielded. A log that shrank or was replaced is read again from
+        its start.
 
         Raises:
             LogError: the file can't be read, or a whole line is no row (without `skip_bad`).
         """
         try:
-            with self.path.open("rb") as file:
-                return self._read_on(file)
+            with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
+                if self._seek(file):
+                    for line in file:
+                        yield from self._take(line)
         except FileNotFoundError:
-            return []
+            return
         except OSError as error:
             raise LogError(f"{self.path}: can't be read: {error.strerror}") from None
 
-    def _read_on(self, file: Any) -> list[LogLine]:  # noqa: ANN401 (a binary file)
+    def _seek(self, file: BinaryIO) -> bool:
+        """The file stands where reading left off, or at its start; False: nothing new."""
         found = os.fstat(file.fileno())
-        if found.st_ino != self._inode or found.st_size < self._offset:
-            self._restart(found.st_ino)
-        if found.st_size == self._offset:
-            return []
+        identity = (found.st_dev, found.st_ino)
+        if identity != self._file or not self._is_as_left(file):
+            self._restart(identity)
         file.seek(self._offset)
-        return [row for line in file for row in self._take(line)]
+        return found.st_size > self._offset
 
-    def _restart(self, inode: int) -> None:
+    def _is_as_left(self, file: BinaryIO) -> bool:
+        file.seek(self._offset - len(self._anchor))
+        return file.read(len(self._anchor)) == self._anchor
+
+    def _restart(self, identity: tuple[int, int]) -> None:
         self.rows.clear()
-        self.bad_lines = self.duplicates = self._offset = self._line = 0
-        self._inode = inode
+        self.bad_lines = self.duplicates = self.superseded = self._offset = self._line = 0
+        self._anchor = b""
+        self._file = identity
 
     def _take(self, line: bytes) -> Iterator[LogLine]:
         if not line.endswith(b"\n"):
@@ -107,18 +108,26 @@ class LogReader:
             self.bad_lines += 1
             row = None
         self._offset += len(line)
-        if row is None or not row.final:
-            return
-        if row.id in self.rows:
+        self._anchor = line[-_ANCHOR_BYTES:]
+        if row is not None and row.final and self._counts(row):
+            yield row
+
+    def _counts(self, row: LogLine) -> bool:
+        held = self.rows.get(row.id)
+        if not supersedes(row.retry, held.retry if held else None):
             self.duplicates += 1
-            return
-        self.rows[row.id] = row
-        yield row
+            return False
+        self.superseded += held is not None
+        kind = None if row.failure_kind is None else str(row.failure_kind)
+        outcome = Outcome(row.status, kind, row.retry)
+        self.rows[row.id] = self._outcomes.setdefault(outcome, outcome)
+        return True
 
 
 def bad_line(path: Path, line: int, offset: int, error: Exception) -> LogError:
     """The error for a whole line that is no row: corruption, which nobody should paper over."""
     return LogError(
         f"{path}: line {line} (byte {offset}) is no row of a result log: {error}\n"
-        "Mend or remove that line, or read on without such lines: --skip-bad-lines"
+        f"Set such lines aside with: hipopt log repair {path}\n"
+        "or read on without them: --skip-bad-lines"
     )

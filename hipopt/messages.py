@@ -1,20 +1,21 @@
 """The wire format: what a task says, what comes back, and the names of the queues between.
 
-Versions of the schema. 1: the first. A reader refuses a version that it doesn't know, so that an
-old worker or collector never half-understands a newer message.
+Versions of the schema. 1: the first. 2: a kernel's `retry`. A reader refuses a version that it
+doesn't know, so that an old worker or collector never half-understands a newer message.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
 from hipopt.errors import HipoptError, WorkloadError
 from hipopt.records import KernelId, KernelTask, Record, ResultRow, Workload
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = frozenset({1, SCHEMA})
 TASK_NAME = "hipopt.optimize_kernel"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Messages beyond this are refused, whichever way they go. Redis's own limit is 512 MB."""
@@ -35,15 +36,16 @@ def result_queue(namespace: str) -> str:
     return f"{namespace}.results"
 
 
-def task_id(namespace: str, kernel_id: KernelId) -> str:
+def task_id(namespace: str, kernel_id: KernelId, retry: int = 0) -> str:
     """The Celery id of a kernel's task: the same whenever it is sent, so it is told when queued.
 
-    1 and "1" are different kernels and get different ids; a very long id is hashed.
+    1 and "1" are different kernels and get different ids, as do the retries of one; a very long id
+    is hashed.
     """
     text = msgspec.json.encode(kernel_id).decode()
     if len(text) > MAX_TASK_ID_CHARS:
         text = "sha256-" + hashlib.sha256(text.encode()).hexdigest()
-    return f"{namespace}:{text}"
+    return f"{namespace}:{text}#{retry}" if retry else f"{namespace}:{text}"
 
 
 class TaskMessage(Record, frozen=True, kw_only=True):
@@ -79,12 +81,16 @@ class _TroubleMessage(msgspec.Struct, tag="trouble", tag_field="type"):
     trouble: Trouble
 
 
+Retry: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class RowLine(msgspec.Struct, frozen=True):
     """A result as it goes into the log: checked, but not built."""
 
     id: KernelId
     line: bytes
-    """The row as one line of JSON, without the newline."""
+    """The row as one line of JSON, without the newline and without a checksum."""
+    retry: int = 0
 
 
 class _WireRow(msgspec.Struct):
@@ -93,6 +99,7 @@ class _WireRow(msgspec.Struct):
     id: KernelId
     status: Literal["success", "failure"]
     name: str
+    retry: Retry = 0
 
 
 class _Wire(msgspec.Struct):
@@ -127,7 +134,7 @@ def decode_task(raw: object) -> TaskMessage:
         MessageError: of another version, or not of the documented form.
     """
     found = raw.get("schema") if isinstance(raw, dict) else None
-    if found != SCHEMA:
+    if type(found) is not int or found not in READABLE:
         raise MessageError(f"task message has schema {found!r}, this hipopt reads {SCHEMA}")
     try:
         message = msgspec.convert(raw, _WireTask)
@@ -148,6 +155,7 @@ class _WireKernel(msgspec.Struct):
     hip_source: str | None
     workloads: list[Any]
     shard: int
+    retry: Retry = 0
 
 
 class _WireTask(msgspec.Struct):
@@ -180,11 +188,12 @@ def decode_result(body: bytes) -> RowLine | Trouble:
     _bounded(body)
     try:
         message = _wire.decode(body)
-        if message.schema != SCHEMA:
+        if message.schema not in READABLE:
             raise MessageError(f"schema {message.schema}, this hipopt reads {SCHEMA}")
         if message.trouble is not None:
             return message.trouble
         line = msgspec.json.format(bytes(message.row), indent=-1)
-        return RowLine(id=_wire_row.decode(line).id, line=line)
+        row = _wire_row.decode(line)
+        return RowLine(id=row.id, line=line, retry=row.retry)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MessageError(str(error)) from None

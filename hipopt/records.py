@@ -15,9 +15,10 @@ import msgspec
 
 from hipopt.errors import WorkloadError
 
-SCHEMA_VERSION = 2
-"""Version of result rows and task messages. 1: the first. 2: what a verdict rests on: a mismatch's
-family, schedule and tolerance; a judgement's checks, tolerance source and lockstep."""
+SCHEMA_VERSION = 3
+"""Version of result rows. 1: the first. 2: what a verdict rests on: a mismatch's family, schedule
+and tolerance; a judgement's checks, tolerance source and lockstep. 3: `retry`, and the `checksum`
+that the collector adds."""
 
 KernelId: TypeAlias = int | str
 
@@ -218,6 +219,8 @@ class KernelTask(Record, frozen=True, kw_only=True):
     """That file's text, where it was on disk when the kernel was dispatched."""
     workloads: tuple[Workload, ...] = ()
     shard: int = 0
+    retry: int = 0
+    """How often it is done again although the log held a row: 0, or that row's `retry` + 1."""
 
 
 class Resources(Record, frozen=True, kw_only=True):
@@ -394,6 +397,9 @@ class ResultRow(Record, frozen=True, kw_only=True):
     prompt_tokens: int = 0
     completion_tokens: int = 0
     shard: int = 0
+    retry: int = 0
+    """The kernel's row with the highest `retry` counts, whatever the others say; among equals the
+    first."""
     worker: str | None = None
     started_at: str | None = None
     """UTC, ISO 8601."""

@@ -10,18 +10,17 @@ Scope: one machine's file system. `flock` guards against a second collector, not
 
 from __future__ import annotations
 
-import fcntl
 import os
-import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from hipopt.errors import LogError
-from hipopt.logreader import LogReader, decode_line
+from hipopt.logfile import append_durably, lock_log, open_durably, tail_of, write_all
+from hipopt.logline import is_row, seal, supersedes
+from hipopt.logreader import LogReader
+from hipopt.messages import RowLine
 from hipopt.records import KernelId
-
-_CHUNK = 1 << 16
 
 
 class ResultLog:
@@ -37,18 +36,19 @@ class ResultLog:
         self.notices: list[str] = []
         """What recovery found and did, for a person to read; empty after a clean stop."""
         self.duplicates = 0
-        """Rows dropped by `append` because their kernel was finished already."""
+        """Rows dropped by `append` because they supersede none."""
         self._failed = False
-        self._lock = _lock(self.path)
+        self._lock = lock_log(self.path)
         try:
-            self._fd = _open(self.path)
+            self._fd = open_durably(self.path)
             self._recover()
             reader = LogReader(self.path, skip_bad=skip_bad)
-            reader.poll()
+            for _ in reader.read_on():
+                pass
         except BaseException:
             self.close()
             raise
-        self._done: set[KernelId] = set(reader.rows)
+        self._retries = {kernel: outcome.retry for kernel, outcome in reader.rows.items()}
         if reader.bad_lines:
             self.notices.append(f"{self.path}: skipped {reader.bad_lines} lines that are no rows")
 
@@ -61,10 +61,10 @@ class ResultLog:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._done)
+        return len(self._retries)
 
     def __contains__(self, kernel_id: KernelId) -> bool:
-        return kernel_id in self._done
+        return kernel_id in self._retries
 
     def close(self) -> None:
         """Closed and unlocked. May be called twice."""
@@ -73,26 +73,29 @@ class ResultLog:
                 os.close(fd)
         self._fd = self._lock = -1
 
-    def append(self, rows: Iterable[tuple[KernelId, bytes]]) -> list[KernelId]:
-        """The rows are durable, except those whose kernel has one; returns the ids written.
+    def append(self, rows: Iterable[RowLine]) -> list[KernelId]:
+        """The rows are durable, with their checksums; returns the ids written.
 
-        Args:
-            rows: pairs of a kernel's id and its row, one line of JSON without the newline.
+        A row that does not supersede what the log holds of its kernel is dropped and counted.
 
         Raises:
             LogError: the disk is full or failing, or the file was moved away. None of the rows is
                 in the log, none may be acknowledged, and this object takes no more.
         """
-        fresh: dict[KernelId, bytes] = {}
-        for kernel_id, line in rows:
-            if kernel_id in self._done or kernel_id in fresh:
-                self.duplicates += 1
+        fresh: dict[KernelId, int] = {}
+        written: list[KernelId] = []
+        lines: list[bytes] = []
+        for row in rows:
+            if supersedes(row.retry, fresh.get(row.id, self._retries.get(row.id))):
+                fresh[row.id] = row.retry
+                written.append(row.id)
+                lines.append(seal(row.line) + b"\n")
             else:
-                fresh[kernel_id] = line
-        if fresh:
-            self._write(b"".join(line + b"\n" for line in fresh.values()))
-            self._done.update(fresh)
-        return list(fresh)
+                self.duplicates += 1
+        if lines:
+            self._write(b"".join(lines))
+            self._retries.update(fresh)
+        return written
 
     def _write(self, lines: bytes) -> None:
         if self._failed or self._fd < 0:
@@ -100,7 +103,7 @@ class ResultLog:
         self._failed = True
         before = self._still_ours()
         try:
-            _write_all(self._fd, lines)
+            write_all(self._fd, lines)
             os.fsync(self._fd)
         except OSError as error:
             self._undo(before)
@@ -137,12 +140,12 @@ class ResultLog:
     def _recover(self) -> None:
         """The log ends with a newline: a torn tail is set aside, a whole one is completed."""
         size = os.fstat(self._fd).st_size
-        tail = _tail(self._fd, size)
+        tail = tail_of(self._fd, size)
         if not tail:
             return
         try:
-            if _is_row(tail):
-                _write_all(self._fd, b"\n")
+            if is_row(tail):
+                write_all(self._fd, b"\n")
                 self.notices.append(f"{self.path}: the last line lacked its newline; added")
             else:
                 self._set_aside(tail, size)
@@ -158,91 +161,3 @@ class ResultLog:
             f"{self.path}: the last line was torn ({len(tail)} bytes at byte {size - len(tail)}): "
             f"copied to {aside} and cut off. Its kernel will be delivered or dispatched again"
         )
-
-
-def append_durably(path: Path, lines: Sequence[bytes]) -> None:
-    """The lines stand at the end of a side file, on the disk.
-
-    Raises:
-        OSError: the disk is full or failing.
-    """
-    fd = _open(path)
-    try:
-        _write_all(fd, b"".join(line + b"\n" for line in lines))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _write_all(fd: int, lines: bytes) -> None:
-    """All of it, in one write unless the disk runs full (the rest then fails with the reason)."""
-    rest = memoryview(lines)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _open(path: Path) -> int:
-    """The file, open for appending; made, with its name durable, if it was not there."""
-    try:
-        new = not path.exists()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        if new:
-            _fsync_folder(path.parent)
-    except OSError as error:
-        raise LogError(f"{path}: can't be opened for writing: {error.strerror}") from None
-    return fd
-
-
-def _fsync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _tail(fd: int, size: int) -> bytes:
-    """What stands after the last newline."""
-    tail, end = b"", size
-    while end > 0:
-        start = max(0, end - _CHUNK)
-        chunk = os.pread(fd, end - start, start)
-        newline = chunk.rfind(b"\n")
-        if newline >= 0:
-            return chunk[newline + 1 :] + tail
-        tail, end = chunk + tail, start
-    return tail
-
-
-def _is_row(tail: bytes) -> bool:
-    try:
-        decode_line(tail)
-    except ValueError:
-        return False
-    return True
-
-
-def _lock(path: Path) -> int:
-    """A descriptor that holds the lock until it is closed; `LOG.lock` names the holder.
-
-    The lock stands on a file of its own, which is never removed: removing it would let two
-    collectors each lock a file of that name.
-    """
-    lock_path = path.with_name(path.name + ".lock")
-    fd = _open(lock_path)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(fd, 0)
-        os.write(fd, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except BlockingIOError:
-        holder = os.pread(fd, 200, 0).decode(errors="replace").strip() or "another process"
-        os.close(fd)
-        raise LogError(
-            f"{path}: {holder} is writing this log, and one log has one collector; "
-            "let that one go on, or stop it first"
-        ) from None
-    except OSError as error:
-        os.close(fd)
-        raise LogError(f"{lock_path}: can't be locked: {error.strerror}") from None
-    return fd

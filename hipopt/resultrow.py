@@ -51,6 +51,7 @@ def result_row(
         prompt_tokens=sum(r.prompt_tokens for r in story.rounds),
         completion_tokens=sum(r.completion_tokens for r in story.rounds),
         shard=task.shard,
+        retry=task.retry,
         started_at=started_at,
         finished_at=finished_at,
         task_sha256=task_sha256(task),

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt.broker import make_app
 from hipopt.collect import Collector
 from hipopt.dispatch import Dispatcher, DispatchOptions, Progress
 from hipopt.embedded import EmbeddedBroker, die_with_parent
@@ -114,7 +113,7 @@ class Run:
 
         def collect() -> None:
             try:
-                Collector(settings, make_app(settings), log, on_trouble=on_trouble).run(over)
+                Collector(settings, log, on_trouble=on_trouble).run(over)
             except HipoptError as error:
                 self._fail(error, stop)
             except Exception as error:

@@ -66,7 +66,7 @@ def _send(
         argsrepr=f"(id={kernel.id!r:.80}, name={kernel.name!r:.80}, shard={kernel.shard})",
         kwargsrepr="{}",
         queue=shard_queue(namespace, kernel.shard),
-        task_id=task_id(namespace, kernel.id),
+        task_id=task_id(namespace, kernel.id, kernel.retry),
         producer=producer,
         ignore_result=True,
         **options,

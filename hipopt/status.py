@@ -9,17 +9,20 @@ from __future__ import annotations
 import statistics
 import time
 from collections import Counter
+from collections.abc import Collection
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from hipopt.cluster import BrokerStatus, ask
 from hipopt.errors import BrokerError
-from hipopt.logreader import LogLine, LogReader
+from hipopt.logline import LogLine
+from hipopt.logreader import LogReader
 from hipopt.plan import Plan, plan_path, read_plan
 from hipopt.rates import Rates, rates, seconds_left
-from hipopt.records import Record
+from hipopt.records import KernelId, Record
 from hipopt.settings import Settings
 
 SCHEMA = 1
@@ -73,11 +76,47 @@ class Status(Record, frozen=True, kw_only=True):
     bad_lines: int = 0
     """Lines of the log that are no rows."""
     duplicates: int = 0
-    """Rows of kernels that had one already."""
+    """Rows of kernels that had one already that counts."""
+    superseded: int = 0
+    """Rows that counted until their kernel was done again."""
     broker: BrokerStatus | None = None
     """None: it can't be reached, see `broker_error`."""
     broker_error: str | None = None
     schema: int = SCHEMA
+
+
+class Tally:
+    """The rows of a log that count, as much of them as a status needs."""
+
+    def __init__(self, log: Path) -> None:
+        self.reader = LogReader(log, skip_bad=True)
+        self.finished: dict[KernelId, float] = {}
+        """When, in seconds since 1970; of rows that tell."""
+        self.speedups: dict[KernelId, float] = {}
+        """Of kernels that became faster; rows of scripts may lack it."""
+
+    def read_on(self) -> None:
+        """What was appended is counted; a log that was replaced is counted anew.
+
+        Raises:
+            LogError: it can't be read.
+        """
+        for row in self.reader.read_on():
+            if len(self.reader.rows) == 1:
+                self._forget()
+            self._take(row)
+        if not self.reader.rows:
+            self._forget()
+
+    def _take(self, row: LogLine) -> None:
+        moment = _moment(row.finished_at)
+        speedup = _positive(row.speedup) if row.status == "success" else None
+        _put(self.finished, row.id, moment)
+        _put(self.speedups, row.id, speedup)
+
+    def _forget(self) -> None:
+        self.finished.clear()
+        self.speedups.clear()
 
 
 class Watch:
@@ -90,7 +129,7 @@ class Watch:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._reader = LogReader(settings.log, skip_bad=True) if settings.log else None
+        self._tally = Tally(settings.log) if settings.log else None
 
     def look(self) -> Status:
         """The status now.
@@ -109,13 +148,13 @@ class Watch:
 
     def _log(self, now: float) -> dict[str, Any]:
         """The log's part of a status."""
-        if self._reader is None:
+        if self._tally is None:
             return {"log_error": "no log given: name it with --log or HIPOPT_LOG"}
-        self._reader.poll()
-        path = self._reader.path
+        self._tally.read_on()
+        path = self._tally.reader.path
         if not path.exists() and not plan_path(path).exists():
             return {"log_error": f"{path}: not on this host"}
-        return _log_part(self._reader, read_plan(path), now)
+        return _log_part(self._tally, read_plan(path), now)
 
     def _broker(self) -> tuple[BrokerStatus | None, str | None]:
         try:
@@ -133,11 +172,11 @@ def gather(settings: Settings) -> Status:
     return Watch(settings).look()
 
 
-def _log_part(reader: LogReader, plan: Plan | None, now: float) -> dict[str, Any]:
-    rows = list(reader.rows.values())
+def _log_part(tally: Tally, plan: Plan | None, now: float) -> dict[str, Any]:
+    reader = tally.reader
+    rows = reader.rows.values()
     failures = Counter(str(r.failure_kind or "unknown") for r in rows if r.status == "failure")
-    finished = [moment for row in rows if (moment := _moment(row)) is not None]
-    pace = rates(finished, now)
+    pace = rates(tally.finished.values(), now)
     return {
         "log": str(reader.path),
         "manifest": plan.manifest if plan else None,
@@ -148,10 +187,11 @@ def _log_part(reader: LogReader, plan: Plan | None, now: float) -> dict[str, Any
         "shards": _shards(reader, plan),
         "rates": pace,
         "seconds_left": seconds_left(plan.kernels - len(rows) if plan else None, pace),
-        "speedups": _speedups(rows, plan),
-        "last_at": _iso(max(finished)) if finished else None,
+        "speedups": _speedups(tally.speedups.values(), plan),
+        "last_at": _iso(max(tally.finished.values())) if tally.finished else None,
         "bad_lines": reader.bad_lines,
         "duplicates": reader.duplicates,
+        "superseded": reader.superseded,
     }
 
 
@@ -164,30 +204,35 @@ def _shards(reader: LogReader, plan: Plan | None) -> tuple[ShardStatus, ...]:
     )
 
 
-def _speedups(rows: list[LogLine], plan: Plan | None) -> Speedups | None:
-    """Of what became faster, the log's own word; rows of scripts may lack it."""
-    found = [_positive(row.speedup) for row in rows if row.status == "success"]
-    speedups = [speedup for speedup in found if speedup is not None]
-    if not speedups:
+def _speedups(found: Collection[float], plan: Plan | None) -> Speedups | None:
+    if not found:
         return None
     device = plan.settings.get("device") if plan else None
     return Speedups(
-        count=len(speedups),
-        median=statistics.median(speedups),
-        geometric_mean=statistics.geometric_mean(speedups),
-        best=max(speedups),
+        count=len(found),
+        median=statistics.median(found),
+        geometric_mean=statistics.geometric_mean(found),
+        best=max(found),
         emulated=None if device is None else device == "cpu",
     )
+
+
+def _put(values: dict[KernelId, float], kernel_id: KernelId, value: float | None) -> None:
+    """The value stands there, or, where there is none, nothing."""
+    if value is None:
+        values.pop(kernel_id, None)
+    else:
+        values[kernel_id] = value
 
 
 def _positive(value: Any) -> float | None:  # noqa: ANN401 (whatever a script wrote)
     return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
-def _moment(row: LogLine) -> float | None:
-    """When the row says that its kernel was finished; None: it doesn't."""
+def _moment(text: Any) -> float | None:  # noqa: ANN401 (whatever a script wrote)
+    """Seconds since 1970; None: it is no time."""
     try:
-        moment = datetime.fromisoformat(row.finished_at)
+        moment = datetime.fromisoformat(text)
     except (TypeError, ValueError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

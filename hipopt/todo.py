@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from hipopt.logreader import LogLine
+from hipopt.logline import LogLine
 from hipopt.records import KernelId
 from hipopt.shards import ShardPlan
 
@@ -23,6 +23,8 @@ class Todo:
         """Kernels done of each shard."""
         self.succeeded = 0
         self.given_up = 0
+        self.retries: dict[KernelId, int] = {}
+        """The `retry` of kernels that are done again; 0 for all others."""
         for kernel_id in ids:
             shard = plan.shard_of(kernel_id)
             if shard in chosen:
@@ -54,9 +56,14 @@ class Todo:
         return (kernel_id for shard in self._sent for kernel_id in shard)
 
     def settle(self, rows: Iterable[LogLine]) -> int:
-        """These are done; returns how many were not before. Rows of other files don't matter."""
+        """These are done; returns how many were not before.
+
+        Rows of other files don't matter, nor rows of an earlier retry than the one asked for.
+        """
         count = 0
         for row in rows:
+            if row.retry < self.retries.get(row.id, 0):
+                continue
             shard = self._plan.shard_of(row.id)
             for pool in (self._waiting[shard], self._sent[shard]):
                 if row.id in pool:

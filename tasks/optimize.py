@@ -80,7 +80,8 @@ def run(task: Task, settings: Settings, message: TaskMessage) -> None:
     except Exception as error:  # noqa: BLE001 (whatever it is, the kernel must go back)
         _put_back(task, settings, message, error)
     else:
-        row = replace(row, worker=row.worker or task.request.hostname, shard=kernel.shard)
+        worker = row.worker or task.request.hostname
+        row = replace(row, worker=worker, shard=kernel.shard, retry=kernel.retry)
         publish_result(task.app, settings.namespace, encode_row(row))
         logger.info("kernel %r: %s", kernel.id, row.failure_kind or row.status)
 

@@ -67,5 +67,6 @@ def connect(app: Celery, settings: Settings) -> None:
                 f"kernel: {exception}"
             ),
             shard=kernel.shard,
+            retry=kernel.retry,
         )
         publish_result(app, settings.namespace, encode_row(row), max_retries=3)

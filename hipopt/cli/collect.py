@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hipopt.broker import check_broker, make_app
+from hipopt.broker import check_broker
 from hipopt.cli.options import BROKER, load_settings, with_settings
 from hipopt.collect import Collector, stop_on_signals
 from hipopt.errors import UsageError
@@ -28,7 +28,7 @@ def command(skip_bad_lines: bool, **options: Any) -> None:  # noqa: ANN401 (clic
         for notice in log.notices:
             click.echo(f"hipopt: {notice}", err=True)
         click.echo(f"{len(log)} kernels in {log.path}; collecting", err=True)
-        totals = Collector(settings, make_app(settings), log).run(stop)
+        totals = Collector(settings, log).run(stop)
     click.echo(
         f"{totals.written} rows written, {totals.duplicates} duplicates dropped, "
         f"{totals.rejected} messages set aside",

@@ -12,7 +12,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from hipopt.dispatch import Progress as Dispatched
-from hipopt.logreader import LogLine, LogReader
+from hipopt.logline import LogLine
+from hipopt.logreader import LogReader
 from hipopt.messages import Trouble
 from hipopt.summary import Summary
 

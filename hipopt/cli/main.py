@@ -19,6 +19,7 @@ COMMANDS = {
     "worker": "Judge kernels on this node; start more of these to scale out.",
     "collect": "Write results to the log; exactly one of these.",
     "status": "How far a run is.",
+    "log": "Is a result log sound; set aside what is not.",
     "evaluate": "Judge one candidate, with no broker.",
     "workloads": "Find workloads for kernels that came with none.",
     "extract": "Make a manifest from HIP sources.",

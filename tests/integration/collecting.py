@@ -2,7 +2,6 @@
 
 import logging
 
-from hipopt.broker import make_app
 from hipopt.collect import Collector, stop_on_signals
 from hipopt.resultlog import ResultLog
 from hipopt.settings import load
@@ -10,5 +9,5 @@ from hipopt.settings import load
 logging.basicConfig(level=logging.INFO)
 settings = load()
 assert settings.log is not None
-with ResultLog(settings.log) as log, stop_on_signals() as stop, make_app(settings) as app:
-    Collector(settings, app, log).run(stop)
+with ResultLog(settings.log) as log, stop_on_signals() as stop:
+    Collector(settings, log).run(stop)

@@ -57,7 +57,7 @@ def test_what_is_no_result_is_set_aside(settings: Settings, app: Celery, log: Re
     with connect(settings) as client:
         client.lpush("hipopt.results", "no message of kombu's", "{}", '{"body": 1}', "[]", "7")
     send(settings, app, row(2))
-    totals = collect(Collector(settings, app, log), 3)
+    totals = collect(Collector(settings, log), 3)
     assert (totals.written, totals.duplicates, totals.rejected) == (3, 1, 9)
     aside = log.path.with_name("results.jsonl.rejected.jsonl").read_bytes().splitlines()
     assert aside[:2] == garbage[:2]
@@ -73,7 +73,7 @@ def test_trouble_is_told_and_not_logged(settings: Settings, app: Celery, log: Re
     written: list[object] = []
     trouble = Trouble(kind="device", message="gone", worker="w@h")
     send(settings, app, encode_trouble(trouble), row(1))
-    collector = Collector(settings, app, log, on_trouble=told.append, on_rows=written.extend)
+    collector = Collector(settings, log, on_trouble=told.append, on_rows=written.extend)
     assert collect(collector, 1).troubles == 1
     assert (told, written) == ([trouble], [1])
 
@@ -90,15 +90,15 @@ def test_rows_are_acknowledged_only_when_durable(
     with monkeypatch.context() as patch:
         patch.setattr(log, "append", fail)
         with pytest.raises(LogError, match="disk full"):
-            collect(Collector(settings, app, log), 5)
-    assert collect(Collector(settings, app, log), 5).written == 5
+            collect(Collector(settings, log), 5)
+    assert collect(Collector(settings, log), 5).written == 5
 
 
 def test_a_batch_is_one_write(settings: Settings, app: Celery, log: ResultLog) -> None:
     """Results that wait are written together: an fsync is shared."""
     batches: list[int] = []
     send(settings, app, *map(row, range(250)))
-    collector = Collector(settings, app, log, on_rows=lambda ids: batches.append(len(ids)))
+    collector = Collector(settings, log, on_rows=lambda ids: batches.append(len(ids)))
     assert collect(collector, 250).written == 250
     assert len(batches) < 50
     assert [msgspec.json.decode(x)["id"] for x in log.path.read_bytes().splitlines()] == list(
@@ -106,10 +106,10 @@ def test_a_batch_is_one_write(settings: Settings, app: Celery, log: ResultLog) -
     )
 
 
-def test_it_stops_when_told(settings: Settings, app: Celery, log: ResultLog) -> None:
+def test_it_stops_when_told(settings: Settings, log: ResultLog) -> None:
     """A stop is noticed although nothing arrives."""
     stop = threading.Event()
-    thread = threading.Thread(target=Collector(settings, app, log).run, args=(stop,))
+    thread = threading.Thread(target=Collector(settings, log).run, args=(stop,))
     thread.start()
     wait_for(thread.is_alive, "it runs")
     stop.set()
@@ -123,8 +123,64 @@ def test_the_side_file_lies_beside_the_log(settings: Settings, app: Celery, tmp_
         (tmp_path / "log.jsonl.rejected.jsonl").mkdir()
         send(settings, app, b"garbage")
         with pytest.raises(LogError, match="rejected"):
-            collect(Collector(settings, app, log), 1)
+            collect(Collector(settings, log), 1)
     with connect(settings) as client:
         wait_for(
             lambda: queues.depths(client, ["hipopt.results"])["hipopt.results"] == 1, "put back"
         )
+
+
+def waiting(settings: Settings) -> int:
+    with connect(settings) as client:
+        return queues.depths(client, ["hipopt.results"])["hipopt.results"]
+
+
+def test_a_full_disk_stops_it_and_loses_nothing(
+    settings: Settings, app: Celery, small_disk: Path
+) -> None:
+    """Earlier rows stay, results wait at the broker, and with room it goes on where it stopped."""
+    path, ballast = small_disk / "log.jsonl", small_disk / "ballast"
+    large = [
+        encode_row(ResultRow(id=i, status="success", name="k", opt_kernel="x" * 6000))
+        for i in range(1, 8)
+    ]
+    with ResultLog(path) as log:
+        send(settings, app, row(0))
+        assert collect(Collector(settings, log), 1).written == 1
+        ballast.write_bytes(bytes(32 << 10))
+        send(settings, app, *large)
+        with pytest.raises(LogError, match=r"No space left on device\. Nothing is lost"):
+            collect(Collector(settings, log), 8)
+    assert waiting(settings) == 7
+    assert len(path.read_bytes().splitlines()) == 1
+    ballast.unlink()
+    with ResultLog(path) as log:
+        assert log.notices == []
+        assert collect(Collector(settings, log), 8).written == 7
+    assert waiting(settings) == 0
+
+
+def test_a_log_that_was_moved_away_stops_it(
+    settings: Settings, app: Celery, log: ResultLog
+) -> None:
+    """What comes after the log lost its name is not acknowledged."""
+    send(settings, app, row(1))
+    assert collect(Collector(settings, log), 1).written == 1
+    log.path.rename(log.path.with_name("elsewhere"))
+    send(settings, app, row(2))
+    with pytest.raises(LogError, match="moved, replaced or deleted"):
+        collect(Collector(settings, log), 2)
+    assert waiting(settings) == 1
+
+
+def test_a_retry_is_logged_beside_the_row_it_supersedes(
+    settings: Settings, app: Celery, log: ResultLog
+) -> None:
+    """The newer row is written; the older, delivered late, is a duplicate."""
+    again = encode_row(ResultRow(id=1, status="success", name="k", retry=1))
+    send(settings, app, row(1), again, row(1), row(2))
+    totals = collect(Collector(settings, log), 2)
+    assert (totals.written, totals.duplicates) == (3, 1)
+    rows = [msgspec.json.decode(line) for line in log.path.read_bytes().splitlines()]
+    assert [(r["id"], r["retry"]) for r in rows] == [(1, 0), (1, 1), (2, 0)]
+    assert all(list(r)[-1] == "checksum" for r in rows)

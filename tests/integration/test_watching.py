@@ -42,7 +42,7 @@ def test_the_broker_alone_tells_what_runs(settings: Settings, processes: Process
     send(settings, "until_told", "until_told", "until_told")
     wait_for(lambda: len(runs(settings)) == 2, "two are in work", 60)
     with connect(settings) as client:
-        client.set("hipopt.collector", '{"holder": "head, process 4711"}')
+        client.set("hipopt.collector", "head, process 4711")
     status = gather(msgspec.structs.replace(settings, log=None))
     assert (status.done, status.log) == (None, None)
     assert status.broker is not None

@@ -49,6 +49,33 @@ def test_a_kernel_has_a_task_id_of_its_own(first: KernelId, second: KernelId) ->
     assert len(task_id("n", first)) < 210
 
 
+@given(id=ids, retry=st.integers(0, 9), other=st.integers(0, 9))
+def test_a_retry_has_a_task_id_of_its_own(id: KernelId, retry: int, other: int) -> None:  # noqa: A002
+    """Queued work of one retry is told from that of another; a first try's id is as it was."""
+    assert (task_id("n", id, retry) == task_id("n", id, other)) == (retry == other)
+    assert task_id("n", id, 0) == task_id("n", id)
+
+
+def test_a_retry_travels_to_the_worker_and_back() -> None:
+    """The worker learns which retry it is about; the collector learns it of the row."""
+    kernel = KernelTask(id=1, name="k", code_body="", retry=2)
+    assert decode_task(json.loads(json.dumps(encode_task(kernel)))).kernel.retry == 2
+    found = decode_result(encode_row(ResultRow(id=1, status="success", name="k", retry=2)))
+    assert isinstance(found, RowLine)
+    assert found.retry == 2
+
+
+def test_messages_of_the_first_version_are_read() -> None:
+    """What was queued before a kernel had a `retry` is its first try."""
+    wire = encode_task(KernelTask(id=1, name="k", code_body="")) | {"schema": 1}
+    del wire["kernel"]["retry"]
+    assert decode_task(wire).kernel.retry == 0
+    row = b'{"schema":1,"type":"row","row":{"id":1,"status":"success","name":"k"}}'
+    found = decode_result(row)
+    assert isinstance(found, RowLine)
+    assert found.retry == 0
+
+
 def test_a_row_passes_through_whole() -> None:
     """A row that a newer worker sends keeps fields that this collector does not know, on a line."""
     row = json.loads(encode_row(ResultRow(id="a\nb", status="success", name="k")))
@@ -70,6 +97,8 @@ def test_trouble_survives_the_wire() -> None:
     "body",
     [
         b"", b"{}", b"[]", b"null", b"\xff", b'{"schema":2,"type":"row","row":{}}',
+        b'{"schema":3,"type":"row","row":{"id":1,"name":"k","status":"success"}}',
+        b'{"schema":2,"type":"row","row":{"id":1,"name":"k","status":"success","retry":-1}}',
         b'{"schema":1,"type":"row"}', b'{"schema":1,"type":"row","row":7}',
         b'{"schema":1,"type":"row","row":{"id":1,"name":"k","status":"maybe"}}',
         b'{"schema":1,"type":"row","row":{"id":true,"name":"k","status":"success"}}',
@@ -91,7 +120,15 @@ def test_noise_is_refused(body: bytes) -> None:
 
 @pytest.mark.parametrize(
     "raw",
-    [None, 3, {}, {"schema": 2}, {"schema": 1}, {"schema": 1, "kernel": {}, "requeues": 0}],
+    [
+        None,
+        3,
+        {},
+        {"schema": 2},
+        {"schema": [1]},
+        {"schema": 1},
+        {"schema": 1, "kernel": {}, "requeues": 0},
+    ],
 )
 def test_what_is_no_task_is_refused(raw: object) -> None:
     """A task argument of another form or version is a MessageError."""

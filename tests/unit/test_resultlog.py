@@ -3,7 +3,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from hipopt.errors import LogError
+from hipopt.logline import seal
 from hipopt.logreader import LogReader
+from hipopt.messages import RowLine
+from hipopt.records import KernelId
 from hipopt.resultlog import ResultLog
 
 
@@ -20,7 +23,16 @@ def row(kernel_id: object, **more: object) -> bytes:
     return json.dumps({"id": kernel_id, "status": "success", "name": "k", **more}).encode()
 
 
-ROWS = [row(1), row("é\n"), row(2, opt_kernel="x" * 50), row(3)]
+def result(kernel_id: KernelId, retry: int = 0, **more: object) -> RowLine:
+    return RowLine(kernel_id, row(kernel_id, retry=retry, **more), retry)
+
+
+def written(*results: RowLine) -> bytes:
+    """What the log holds of them."""
+    return b"".join(seal(found.line) + b"\n" for found in results)
+
+
+ROWS = [row(1), seal(row("é\n")), row(2, opt_kernel="x" * 50), seal(row(3))]
 WHOLE = b"".join(line + b"\n" for line in ROWS)
 
 
@@ -32,15 +44,34 @@ def path(tmp_path: Path) -> Path:
 def test_what_was_appended_is_restored(path: Path) -> None:
     """A log opened again knows what is done, and drops and counts what comes again."""
     with ResultLog(path) as log:
-        assert log.append([(1, ROWS[0]), ("a", row("a")), (1, ROWS[0])]) == [1, "a"]
+        assert log.append([result(1), result("a"), result(1)]) == [1, "a"]
         assert log.duplicates == 1
     with ResultLog(path) as log:
         assert (len(log), 1 in log, "1" in log, log.notices) == (2, True, False, [])
-        assert log.append([(1, row(1, other=True)), ("1", row("1"))]) == ["1"]
-    assert path.read_bytes() == ROWS[0] + b"\n" + row("a") + b"\n" + row("1") + b"\n"
+        assert log.append([result(1, other=True), result("1")]) == ["1"]
+    assert path.read_bytes() == written(result(1), result("a"), result("1"))
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+def test_a_retry_supersedes(path: Path) -> None:
+    """A row of a higher retry is written and counts; one that is not higher is dropped."""
+    first, second, third = result(1), result(1, 1), result(1, 2)
+    with ResultLog(path) as log:
+        assert log.append([first, second, result(1, 1, late=True)]) == [1, 1]
+        assert (len(log), log.duplicates) == (1, 1)
+    with ResultLog(path) as log:
+        assert log.append([first, second, result(1, 1)]) == []
+        assert log.append([third]) == [1]
+        assert (len(log), log.duplicates) == (1, 3)
+    assert path.read_bytes() == written(first, second, third)
+    reader = LogReader(path)
+    assert [(line.id, line.retry) for line in reader.poll()] == [(1, 0), (1, 1), (1, 2)]
+    assert (len(reader.rows), reader.rows[1].retry) == (1, 2)
+    assert (reader.duplicates, reader.superseded) == (0, 2)
+
+
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(cut=st.integers(0, len(WHOLE)))
 def test_a_log_cut_anywhere_keeps_every_whole_row(tmp_path: Path, cut: int) -> None:
     """After a crash at any byte, every row that is whole counts, and the rest is set aside."""
@@ -49,14 +80,16 @@ def test_a_log_cut_anywhere_keeps_every_whole_row(tmp_path: Path, cut: int) -> N
     kept = [line for i, line in enumerate(ROWS) if len(b"\n".join(ROWS[: i + 1])) <= cut]
     with ResultLog(path) as log:
         assert len(log) == len(kept)
-        log.append([("new", row("new"))])
-    assert path.read_bytes() == b"".join(line + b"\n" for line in [*kept, row("new")])
+        log.append([result("new")])
+    assert path.read_bytes() == b"".join(line + b"\n" for line in kept) + written(result("new"))
     torn = WHOLE[:cut].removeprefix(b"\n".join(kept)).strip(b"\n")
     aside = path.with_name(path.name + ".torn")
     assert (aside.read_bytes().rstrip(b"\n") if aside.exists() else b"") == torn
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
 @given(cuts=st.lists(st.integers(0, len(WHOLE)), max_size=5).map(sorted))
 def test_a_reader_sees_each_row_once_however_it_arrives(tmp_path: Path, cuts: list[int]) -> None:
     """Polling a growing log gives every row once, and never writes to the file."""
@@ -90,14 +123,40 @@ def test_a_plain_scripts_log_counts(path: Path) -> None:
         assert (len(log), 2 in log) == (2, False)
 
 
-@pytest.mark.parametrize("bad", [b"{oops", b"\0" * 40, b"7", b'{"id":true,"status":"success"}'])
+def test_a_log_that_was_cut_and_grew_again_is_read_anew(path: Path) -> None:
+    """Rows that a failed fsync took back don't count, however long the log is by the next look."""
+    path.write_bytes(written(result(1), result(2)))
+    reader = LogReader(path)
+    assert len(reader.poll()) == 2
+    path.write_bytes(written(result(1), result(3), result(4)))
+    assert [line.id for line in reader.poll()] == [1, 3, 4]
+    assert list(reader.rows) == [1, 3, 4]
+
+
+def test_a_reader_that_is_left_early_reads_on_from_there(path: Path) -> None:
+    """Whoever takes one row at a time loses none when it stops."""
+    path.write_bytes(WHOLE)
+    reader = LogReader(path)
+    assert next(reader.read_on()).id == 1
+    assert [line.id for line in reader.poll()] == ["é\n", 2, 3]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"{oops", b"\0" * 40, b"7", b'{"id":true,"status":"success"}', b"[" * 100_000,
+        row(7)[:-1] + b',"x":"\xff"}', seal(row(7)).replace(b"success", b"failure"),
+        ROWS[3] + ROWS[3], ROWS[3][:9] + ROWS[3],
+    ],
+    ids=["torn", "NULs", "number", "id", "deep", "UTF-8", "changed", "glued", "half and whole"],
+)  # fmt: skip
 def test_a_bad_line_in_the_middle_stops_the_start(path: Path, bad: bytes) -> None:
     """Corruption is named by line and byte, and read over only when told to; nothing is cut."""
     content = ROWS[0] + b"\n" + bad + b"\n" + ROWS[2] + b"\n"
     path.write_bytes(content)
     with pytest.raises(LogError, match=rf"line 2 \(byte {len(ROWS[0]) + 1}\)"):
         ResultLog(path)
-    with pytest.raises(LogError, match="--skip-bad-lines"):
+    with pytest.raises(LogError, match=f"hipopt log repair {path}\n.*--skip-bad-lines"):
         LogReader(path).poll()
     with ResultLog(path, skip_bad=True) as log:
         assert len(log) == 2
@@ -127,6 +186,7 @@ def test_a_second_collector_is_refused(path: Path) -> None:
 
 HOLDER = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from hipopt.resultlog import ResultLog
 with ResultLog(Path(sys.argv[1])):
@@ -154,55 +214,85 @@ def test_a_killed_holder_frees_the_log(path: Path) -> None:
 def test_a_failed_fsync_leaves_nothing_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that may not be on the disk are cut off again, and the log takes no more."""
     with ResultLog(path) as log:
-        log.append([(1, ROWS[0])])
+        log.append([result(1)])
 
         def fail(_: int) -> None:
             raise OSError(5, "Input/output error")
 
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(LogError, match="Input/output error"):
-            log.append([(2, ROWS[2])])
+            log.append([result(2)])
         monkeypatch.undo()
         assert 2 not in log
         with pytest.raises(LogError, match="restart the collector"):
-            log.append([(3, ROWS[3])])
-    assert path.read_bytes() == ROWS[0] + b"\n"
+            log.append([result(3)])
+    assert path.read_bytes() == written(result(1))
 
 
-def test_a_log_that_was_moved_away_is_noticed(path: Path) -> None:
-    """Rows never go into a file that has lost its name."""
+@pytest.mark.parametrize(
+    "mishap",
+    [
+        lambda path: path.rename(path.with_name("elsewhere")),
+        lambda path: path.unlink(),
+        lambda path: path.with_name("another").replace(path),
+    ],
+    ids=["moved", "deleted", "replaced"],
+)
+def test_a_log_that_lost_its_name_is_noticed(path: Path, mishap: Callable[[Path], object]) -> None:
+    """Rows never go into a file that has lost its name, nor into one that took it."""
+    path.with_name("another").write_bytes(WHOLE)
     with ResultLog(path) as log:
-        path.rename(path.with_name("elsewhere"))
+        mishap(path)
         with pytest.raises(LogError, match="moved, replaced or deleted"):
-            log.append([(1, ROWS[0])])
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+            log.append([result(1)])
+    assert not path.exists() or path.read_bytes() == WHOLE
 
 
 def test_a_full_disk_costs_no_row(small_disk: Path) -> None:
     """A batch that does not fit is not in the log at all, and fits once there is room."""
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(40 << 10))
-    batch = [(i, row(i, opt_kernel="x" * 4000)) for i in range(10)]
+    batch = [result(i, opt_kernel="x" * 4000) for i in range(10)]
     path = small_disk / "log.jsonl"
     with ResultLog(path) as log:
-        log.append([("a", row("a"))])
+        log.append([result("a")])
         with pytest.raises(LogError, match="No space left on device"):
             log.append(batch)
-    assert path.read_bytes() == row("a") + b"\n"
+    assert path.read_bytes() == written(result("a"))
     ballast.unlink()
     with ResultLog(path) as log:
         assert log.append(batch) == list(range(10))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from hipopt.errors import LogError
+from hipopt.messages import RowLine
+from hipopt.resultlog import ResultLog
+
+path = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+row = lambda i: RowLine(i, b'{"id":%d,"status":"success"}' % i)
+with ResultLog(path) as log:
+    log.append([row(0)])
+    try:
+        log.append(map(row, range(1, 100)))
+    except LogError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("room", [70, 100, 1000])
+def test_a_write_that_stops_in_the_middle_is_taken_back(path: Path, room: int) -> None:
+    """A batch of which the system takes only a part leaves nothing, wherever the part ends."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, path, str(room)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "File too large. Nothing is lost: results wait at the broker" in done.stdout
+    assert path.read_bytes() == seal(b'{"id":0,"status":"success"}') + b"\n"
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

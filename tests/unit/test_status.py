@@ -20,7 +20,7 @@ from hipopt.plan import Plan, public_settings, write_plan
 from hipopt.records import KernelId
 from hipopt.settings import Settings
 from hipopt.shards import plan_shards
-from hipopt.status import Status, gather
+from hipopt.status import Status, Watch, gather
 from hipopt.troubles import Noted
 
 NOBODY = "redis://127.0.0.1:1/0"
@@ -94,6 +94,24 @@ def test_rows_of_scripts_are_counted(settings: Settings) -> None:
     assert status.rates.recent == pytest.approx(10.0, rel=0.3)
     assert status.speedups is not None
     assert status.speedups.count == 15
+
+
+def test_a_second_look_reads_on(settings: Settings) -> None:
+    """What was appended is added, a row that supersedes takes its place, a new log is new."""
+    assert settings.log is not None
+    watch = Watch(settings)
+    watch.look()
+    with settings.log.open("a") as log:
+        log.write(row(0, 0.0, speedup=32.0, retry=1) + row(20, 0.0, speedup=4.0))
+    status = watch.look()
+    assert (status.done, status.failures, status.superseded) == (21, {"mismatch": 4}, 1)
+    assert status.speedups is not None
+    assert (status.speedups.count, status.speedups.best) == (17, 32.0)
+    settings.log.unlink()
+    settings.log.write_text(row(5, 0.0, speedup=3.0))
+    status = watch.look()
+    assert status.speedups is not None
+    assert (status.done, status.speedups.count, status.speedups.best) == (1, 1, 3.0)
 
 
 def test_neither_log_nor_broker(tmp_path: Path) -> None:

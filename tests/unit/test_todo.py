@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hipopt.logreader import LogLine
+from hipopt.logline import LogLine
 from hipopt.shards import plan_shards
 from hipopt.todo import Todo
 
@@ -38,6 +38,15 @@ def test_a_limit_leaves_the_first_kernels() -> None:
     found.keep(12)
     rooms = found.rooms(None)
     assert [i for i in range(20) if found.take(i, rooms)] == [*range(1, 10), 10, 11, 12]
+
+
+def test_a_retried_kernel_is_settled_by_its_new_row() -> None:
+    """The row that is to be superseded settles nothing, even if it is read again."""
+    found = todo(4)
+    found.retries[1] = 1
+    assert found.settle([LogLine(1, "failure"), LogLine(2, "success")]) == 1
+    assert found.settle([LogLine(1, "failure", retry=1)]) == 1
+    assert found.done == 2
 
 
 @given(st.lists(st.tuples(st.sampled_from(["take", "back", "done", "up"]), st.integers(0, 9))))
