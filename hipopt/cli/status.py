@@ -50,7 +50,10 @@ def command(watch: float | None, as_json: bool, **options: Any) -> int:  # noqa:
     else:
         with Live(console=console, auto_refresh=False) as live:
             status = _repeat(
-                observer, status, watch, lambda new: live.update(view(new), refresh=True)
+                observer,
+                status,
+                watch,
+                lambda new: live.update(view(new, console.height), refresh=True),
             )
     return int(status.log is None and status.broker is None)
 

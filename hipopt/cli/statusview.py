@@ -18,14 +18,23 @@ from hipopt.status import ShardStatus, Speedups, Status
 from hipopt.troubles import Noted
 
 MOST_SHARDS = 16
+FEWEST_SHARDS = 3
+OTHER_LINES = 28
+"""What a status of a few workers and failures needs besides its shards."""
 MOST_WORKERS = 24
 MOST_TROUBLES = 4
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
-def view(status: Status) -> Group:
-    """All of it; what isn't known is left out, and why is said in one line."""
-    parts = [*_log_part(status), *_broker_part(status)]
+def view(status: Status, lines: int | None = None) -> Group:
+    """All of it; what isn't known is left out, and why is said in one line.
+
+    Args:
+        status: to show.
+        lines: of the terminal; the list of shards leaves room for the rest. None: no limit.
+    """
+    shards = MOST_SHARDS if lines is None else max(lines - OTHER_LINES, FEWEST_SHARDS)
+    parts = [*_log_part(status, min(shards, MOST_SHARDS)), *_broker_part(status)]
     return Group(*parts, Text(), Text(_last_line(status), style="dim"))
 
 
@@ -48,7 +57,7 @@ def _units(large: int, name: str, small: int, small_name: str) -> str:
     return f"{large} {name}" + (f" {small} {small_name}" if small else "")
 
 
-def _log_part(status: Status) -> Iterator[RenderableType]:
+def _log_part(status: Status, most_shards: int) -> Iterator[RenderableType]:
     if status.log is None:
         yield Text(f"log: {status.log_error}", style="yellow")
         return
@@ -60,7 +69,7 @@ def _log_part(status: Status) -> Iterator[RenderableType]:
     yield Text(_pace(status))
     yield Text()
     if status.shards:
-        yield _shard_table(status)
+        yield _shard_table(status, most_shards)
         yield Text()
     if status.done:
         yield _outcomes(status)
@@ -98,12 +107,12 @@ def _pace(status: Status) -> str:
     return "; ".join(parts) or "too early to tell how fast"
 
 
-def _shard_table(status: Status) -> RenderableType:
+def _shard_table(status: Status, most: int) -> RenderableType:
     """Every shard, or where there are many those that are not done, the foremost first."""
     shards = status.shards
     shown = shards
-    if len(shards) > MOST_SHARDS:
-        shown = tuple(s for s in shards if s.done != s.total)[:MOST_SHARDS]
+    if len(shards) > most:
+        shown = tuple(s for s in shards if s.done != s.total)[:most]
     running = Counter(k.shard for w in _workers(status) for k in w.running)
     table = _table("shard", "", ">done", *(["waiting", "running"] if status.broker else []))
     for shard in shown:

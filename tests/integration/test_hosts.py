@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import redis
 
-from hipopt.broker import make_app
+from hipopt.cluster import ask
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
 from tests.integration.conftest import (
@@ -60,12 +60,11 @@ class Cluster:
         wait_for(lambda: redis.Redis(unix_socket_path=str(socket)).ping(), "redis-server answers")
         self._on(0, [sys.executable, "-m", "tests.integration.collecting"], self.settings)
         self.workers = [self._worker(node) for node in range(1, nodes + 1)]
-        wait_for(lambda: self.answering() == nodes, "the workers answer", 60)
+        wait_for(lambda: self.idle() == nodes, "the workers answer", 60)
 
-    def answering(self) -> int:
-        """How many workers answer the head."""
-        with make_app(self.settings) as app:
-            return len(app.control.ping(timeout=0.5))
+    def idle(self) -> int:
+        """How many workers answer the head and have nothing in work."""
+        return sum(not worker.running for worker in ask(self.settings).workers)
 
     def dispatch(self) -> subprocess.Popen[bytes]:
         """A dispatch on the head, in the background."""
@@ -119,12 +118,14 @@ def test_a_node_that_is_cut_off_costs_what_it_held(cluster: Cluster) -> None:
     cluster.hosts.mend(1)
     assert_each_once(cluster.settings, 24)
 
-    wait_for(lambda: cluster.answering() == 2, "the node is back", 60)
+    wait_for(lambda: cluster.idle() == 2, "the node is back, and rid of its results", 90)
     before = len(cluster.runs_of(1))
-    write_manifest(cluster.settings, kernels(24, "slow 0.6") + kernels(32, "slow 0.3")[24:])
-    assert cluster.dispatch().wait(60) == 0, cluster.processes.logs()
-    assert_each_once(cluster.settings, 32)
-    assert len(cluster.runs_of(1)) > before
+    write_manifest(cluster.settings, kernels(24, "slow 0.6") + kernels(28, "until_told")[24:])
+    dispatch = cluster.dispatch()
+    wait_for(lambda: len(cluster.runs_of(1)) == before + 2, "it takes its share", 60)
+    (cluster.folder / "go").touch()
+    assert dispatch.wait(60) == 0, cluster.processes.logs()
+    assert_each_once(cluster.settings, 28)
     counts = Counter(int(run[0]) for run in runs(cluster.settings))
     again = {kernel for kernel, count in counts.items() if count > 1}
     assert again <= held

@@ -49,10 +49,10 @@ def settings(tmp_path: Path) -> Settings:
     return found
 
 
-def shown(status: Status, width: int = 120) -> str:
-    console = Console(width=width, highlight=False)
+def shown(status: Status, lines: int | None = None) -> str:
+    console = Console(width=120, highlight=False)
     with console.capture() as capture:
-        console.print(view(status))
+        console.print(view(status, lines))
     return capture.get()
 
 
@@ -167,6 +167,9 @@ def test_many_shards_show_those_in_work(settings: Settings) -> None:
     text = shown(replace(status, shards=many))
     assert "of 300 shards, 150 are done" in text
     assert len(text.splitlines()) < 50
+    text = shown(replace(status, shards=many), lines=30)
+    assert len(text.splitlines()) <= 30
+    assert "broker away" in text
 
 
 def test_durations() -> None:
