@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     shards: int = 8
     device: Literal["cpu", "amd", "nvidia"] = "cpu"
     concurrency: int | None = None
-    """Pool processes of a worker; None: twice the cores."""
+    """Pool processes of a worker; None: by the cores, see `worker.default_concurrency`."""
     cache_dir: Path = Path("~/.cache/hipopt")
     """Compiled code objects; shared by a node's workers."""
     allow_unsandboxed: bool = False

@@ -18,6 +18,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore
 from msgspec.structs import replace
 
+from hipopt import troubles
 from hipopt.broker import WORKER_LOST_RETRIES, connect, publish_result
 from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
 from hipopt.messages import (
@@ -123,6 +124,7 @@ def _report(
         worker=task.request.hostname or "?",
         kernel_id=kernel_id,
     )
+    troubles.note(settings, trouble)
     publish_result(task.app, settings.namespace, encode_trouble(trouble))
     logger.warning("kernel %r: %s: %s", kernel_id, trouble.kind, trouble.message)
     return trouble.kind

@@ -21,7 +21,7 @@ _HELP: dict[str, tuple[Any, str]] = {
     "namespace": (str, "Prefix of the queues, so that several runs can share a Redis."),
     "shards": (int, "Number of contiguous ID ranges to cut the manifest into."),
     "device": (click.Choice(["cpu", "amd", "nvidia"]), "Where kernels are judged."),
-    "concurrency": (int, "Kernels in work at once on this node (default: twice the cores)."),
+    "concurrency": (int, "Kernels in work at once on this node (default: by its cores)."),
     "cache_dir": (_PATH, "Where compiled code objects are kept."),
     "model": (str, "The model to ask."),
     "base_url": (str, "The OpenAI-compatible endpoint; the key comes from OPENAI_API_KEY."),

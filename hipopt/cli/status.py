@@ -4,57 +4,75 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.live import Live
 
 from hipopt.cli.options import BROKER, load_settings, with_settings
-from hipopt.status import BrokerStatus, Status, gather
+from hipopt.cli.statusview import view
+from hipopt.status import Status, Watch
 
 WATCH_S = 2.0
+PLAIN_COLUMNS = 120
+"""Width where there is no terminal."""
 
 
 @click.command("status")
-@click.option("--watch", is_flag=True, help="Show it anew every two seconds until stopped.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--watch", type=click.FloatRange(0.5), is_flag=False, flag_value=WATCH_S, metavar="[SECONDS]",
+    help=f"Show it anew every SECONDS (default {WATCH_S:g}) until stopped; in place on a terminal.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, and with --watch "
+              "one a line.")  # fmt: skip
 @with_settings("log", *BROKER)
-def command(watch: bool, as_json: bool, **options: Any) -> None:  # noqa: ANN401 (click's options)
-    """Show what is done, from the log, and what is on its way, from the broker."""
-    settings = load_settings(options)
-    while True:
-        status = gather(settings)
-        if watch and not as_json:
-            click.clear()
-        click.echo(json.dumps(status.to_json()) if as_json else "\n".join(_lines(status)))
-        if not watch:
-            return
-        time.sleep(WATCH_S)
+def command(watch: float | None, as_json: bool, **options: Any) -> int:  # noqa: ANN401 (click's)
+    """Show what is done, from the log, and what waits and runs, from the broker and its workers.
 
+    Either is enough: without the broker it shows what the log says, and on a host without the log
+    what the broker says. It writes nothing and may be run as often as you like, anywhere.
 
-def _lines(status: Status) -> Iterator[str]:
-    total = "" if status.total is None else f" of {status.total}"
-    yield f"{status.log}: {status.done}{total} kernels done, {status.succeeded} faster"
-    for kind, count in status.failures.items():
-        yield f"  {kind:18} {count:6}"
-    for shard in status.shards:
-        share = shard.done / shard.total if shard.total else 0
-        yield f"  shard {shard.number:3}  {_bar(share)} {shard.done}/{shard.total}"
-    if status.bad_lines:
-        yield f"  {status.bad_lines} lines are no rows: look at the log before you go on"
-    if status.broker is None:
-        yield f"broker: {status.broker_error}"
+    The fields of --json are told in docs/watching.md. Exit code 1: neither log nor broker is there.
+    """
+    observer = Watch(load_settings(options))
+    status = observer.look()
+    show = _show_json if as_json else _show
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PLAIN_COLUMNS)
+    if watch is None:
+        show(status, console)
+    elif as_json or not console.is_terminal:
+        status = _repeat(observer, status, watch, lambda new: show(new, console))
     else:
-        yield from _broker_lines(status.broker)
+        with Live(console=console, auto_refresh=False) as live:
+            status = _repeat(
+                observer,
+                status,
+                watch,
+                lambda new: live.update(view(new, console.height), refresh=True),
+            )
+    return int(status.log is None and status.broker is None)
 
 
-def _broker_lines(broker: BrokerStatus) -> Iterator[str]:
-    waiting = sum(broker.queues.values())
-    yield f"broker: {waiting} messages wait, {broker.held} are worked on"
-    workers = ", ".join(broker.workers) or "none (start one: hipopt worker)"
-    yield f"workers: {workers}"
+def _repeat(
+    observer: Watch, status: Status, every_s: float, show: Callable[[Status], None]
+) -> Status:
+    """Shows it until Ctrl-C, which is how one stops to watch and no failure; the last status."""
+    with suppress(KeyboardInterrupt):
+        while True:
+            show(status)
+            time.sleep(every_s)
+            status = observer.look()
+    return status
 
 
-def _bar(share: float, width: int = 20) -> str:
-    filled = round(share * width)
-    return "#" * filled + "." * (width - filled)
+def _show(status: Status, console: Console) -> None:
+    console.print(view(status))
+
+
+def _show_json(status: Status, _: Console) -> None:
+    click.echo(json.dumps(status.to_json()))

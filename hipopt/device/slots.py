@@ -1,14 +1,15 @@
-"""Slots: how many processes of a node may use a device at once.
+"""Slots: a node's units of a device (GPUs, or cores), each used by one process at a time.
 
-A slot is an flock on a file, so the kernel gives it back when its holder dies, however it dies.
-It holds within one node; processes agree by naming the same directory and count.
+A slot is an flock on a file named for its unit, so that the kernel gives it back when its holder
+dies, however it dies, and processes that may use different units agree on which is which. It holds
+within one node, for processes that name the same directory.
 """
 
 from __future__ import annotations
 
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -18,22 +19,30 @@ POLL_S = 0.01
 
 
 @contextmanager
-def hold_slot(directory: Path, count: int) -> Iterator[int]:
-    """One of `count` slots, held alone while the context lasts; its number from 0.
+def hold_slot(
+    directory: Path, units: Collection[int], otherwise: int | None = None
+) -> Iterator[int]:
+    """One of the units, held alone while the context lasts; its number.
 
-    Takes any free slot; where all are held, looks again every `POLL_S`. Blocking on one of them
-    would wait behind a long holder while another slot falls free.
+    Takes any that is free; where none is, looks again every `POLL_S`. Blocking on one of them would
+    wait behind a long holder while another falls free.
+
+    Args:
+        directory: of the device's slots; made where it is missing.
+        units: the numbers of those that will do.
+        otherwise: a unit that the caller has by other means; it is given, and nothing waited for,
+            where no other is free.
 
     Raises:
-        ValueError: `count` is below 1.
+        ValueError: there are no units.
         OSError: the directory can't be made or written.
     """
-    if count < 1:
-        raise ValueError(f"count is {count}, expected 1 or more")
+    if not units:
+        raise ValueError("no units to hold one of")
     directory.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        files = [stack.enter_context((directory / f"slot-{n}").open("ab")) for n in range(count)]
-        while (taken := next((n for n, file in enumerate(files) if _try(file)), None)) is None:
+        files = {n: stack.enter_context((directory / f"unit-{n}").open("ab")) for n in units}
+        while (taken := next((n for n in files if _try(files[n])), otherwise)) is None:
             time.sleep(POLL_S)
         yield taken
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
 from hipopt.device.interface import CompileFailure, Device, Microscope
 from hipopt.judge.bench import open_bench
-from hipopt.judge.build import Builds, build, first_error
+from hipopt.judge.build import Builds, build, first_error, is_own
 from hipopt.judge.objection import Objection, within
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualified import Disqualified, Qualified
@@ -136,7 +136,8 @@ class Judge:
         kept: dict[Workload, Qualified] = {}
         if self.microscope is None or self._trouble is not None:
             return (), ()
-        found = stretch(reference, self.microscope, given, self._counts(reference, kept))
+        with self._microscope_alone():
+            found = stretch(reference, self.microscope, given, self._counts(reference, kept))
         reasons = (*("given" for _ in given), *(long.reason for long in found))
         return tuple(kept[long.workload] for long in found), reasons if found else ()
 
@@ -163,8 +164,13 @@ class Judge:
         if self.microscope is None or self._trouble is not None:
             why = self._trouble or "there is no CPU device here"
             return Found(tried=(f"launches can't be traced: {why}",)), kept
+        with self._microscope_alone():
+            return find(reference, self.microscope, self._counts(reference, kept)), kept
 
-        return find(reference, self.microscope, self._counts(reference, kept)), kept
+    def _microscope_alone(self) -> AbstractContextManager[None]:
+        """What is traced meanwhile disturbs no kernel that another process times."""
+        own = is_own(self.microscope, self.device)
+        return self.device.exclusive() if own else nullcontext()
 
     def _counts(self, reference: Capsule, kept: dict[Workload, Qualified]) -> Counts:
         """Says whether a workload counts, and keeps those that do as they were qualified."""

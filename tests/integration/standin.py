@@ -39,10 +39,16 @@ def fault(_: float) -> None:
     raise ZeroDivisionError("a fault of ours")
 
 
+def until_told(_: float) -> None:
+    while not (FOLDER / "go").exists():
+        time.sleep(0.02)
+
+
 WORDS: dict[str, Callable[[float], object]] = {
     "quick": lambda _: None,
     "slow": time.sleep,
     "down": lambda _: os.kill(os.getppid(), signal.SIGKILL) or time.sleep(60),
+    "until_told": until_told,
     "poison": lambda _: os.kill(os.getpid(), signal.SIGKILL),
     "model_down": model_down,
     "device_sick": device_sick,

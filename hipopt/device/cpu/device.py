@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,12 +17,12 @@ import numpy as np
 
 from hipopt.device.confine.confinement import Confinement
 from hipopt.device.cpu.compiler import compile_capsule
+from hipopt.device.cpu.cores import Cores
 from hipopt.device.cpu.microscope import CpuMicroscopeSession
 from hipopt.device.cpu.session import CpuSession
 from hipopt.device.cpu.toolchain import Toolchain, confine, find_compiler, prepare
 from hipopt.device.cpu.walls import Walls
 from hipopt.device.interface import CodeObject, CompileFailure, DeviceDescription, Fault, Reach
-from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
 from hipopt.source.capsule import Capsule
 
@@ -54,7 +53,7 @@ class CpuDevice:
             )
         self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
         self._allow_unsandboxed = allow_unsandboxed
-        self._core: int | None = None
+        self._cores = Cores()
 
     @cached_property
     def toolchain(self) -> Toolchain:
@@ -102,7 +101,7 @@ class CpuDevice:
         Raises:
             DeviceError: there is no compiler, or it does not work.
         """
-        return compile_capsule(self.toolchain, self._cache_dir, capsule, template, timeout_s)
+        return self._compile(self.toolchain, capsule, template, timeout_s)
 
     @cached_property
     def microscope(self) -> Toolchain:
@@ -123,11 +122,19 @@ class CpuDevice:
         Raises:
             DeviceError: this machine's compiler can't instrument; see `microscope_trouble`.
         """
-        return compile_capsule(self.microscope, self._cache_dir, capsule, template, timeout_s)
+        return self._compile(self.microscope, capsule, template, timeout_s)
+
+    def _compile(
+        self, toolchain: Toolchain, capsule: Capsule, template: tuple[str, ...], timeout_s: float
+    ) -> CodeObject | CompileFailure:
+        core = self._cores.for_a_compiler()
+        return compile_capsule(toolchain, self._cache_dir, capsule, template, timeout_s, core)
 
     def open_instrumented(self, code: CodeObject) -> CpuMicroscopeSession:
         """A fresh child process that will run instrumented `code`, on the core held."""
-        return CpuMicroscopeSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
+        return CpuMicroscopeSession(
+            code, self._cores.held, allow_unsandboxed=self._allow_unsandboxed
+        )
 
     @cached_property
     def microscope_trouble(self) -> str | None:
@@ -149,7 +156,7 @@ class CpuDevice:
 
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else, on the core held."""
-        return CpuSession(code, self._core, allow_unsandboxed=self._allow_unsandboxed)
+        return CpuSession(code, self._cores.held, allow_unsandboxed=self._allow_unsandboxed)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -158,14 +165,8 @@ class CpuDevice:
         Sessions opened meanwhile run on that core: two cores, one with a busy neighbour, can differ
         twofold in CPU time, which would pass for a speedup.
         """
-        directory = Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}" / "cpu"
-        cores = sorted(os.sched_getaffinity(0))
-        with hold_slot(directory, len(cores)) as number:
-            self._core = cores[number]
-            try:
-                yield
-            finally:
-                self._core = None
+        with self._cores.for_kernels():
+            yield
 
     def try_walls(self) -> Walls:
         """What closes kernels in here, as a trial launch shows.

@@ -18,7 +18,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from hipopt.device.slots import hold_slot
-with hold_slot(Path(sys.argv[1]), 1):
+with hold_slot(Path(sys.argv[1]), [0]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -26,8 +26,10 @@ with hold_slot(Path(sys.argv[1]), 1):
 
 def test_slots_are_exclusive(tmp_path: Path) -> None:
     """Nested holders of one process get different slots too."""
-    with hold_slot(tmp_path, 3) as a, hold_slot(tmp_path, 3) as b, hold_slot(tmp_path, 3) as c:
-        assert {a, b, c} == {0, 1, 2}
+    three = (4, 7, 9)
+    one, other, third = (hold_slot(tmp_path, three) for _ in three)
+    with one as a, other as b, third as c:
+        assert {a, b, c} == {4, 7, 9}
 
 
 def test_never_more_holders_than_slots(tmp_path: Path) -> None:
@@ -37,7 +39,7 @@ def test_never_more_holders_than_slots(tmp_path: Path) -> None:
     def contend() -> None:
         nonlocal held, most
         for _ in range(20):
-            with hold_slot(tmp_path, 2):
+            with hold_slot(tmp_path, [0, 1]):
                 with lock:
                     held += 1
                     most = max(most, held)
@@ -60,11 +62,30 @@ def test_a_dead_holder_gives_its_slot_back(tmp_path: Path) -> None:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         threading.Timer(0.1, lambda: os.kill(holder.pid, signal.SIGKILL)).start()
-        with hold_slot(tmp_path, 1) as slot:
+        with hold_slot(tmp_path, [0]) as slot:
             assert slot == 0
 
 
-def test_count_is_checked(tmp_path: Path) -> None:
-    """No slots at all is a mistake of the caller."""
-    with pytest.raises(ValueError, match="count is 0"), hold_slot(tmp_path, 0):
+def test_processes_with_different_units_agree(tmp_path: Path) -> None:
+    """Who may use units 0 and 1 and who may use 1 and 2 never get the same one."""
+    sets = ([0, 1], [1, 2], [0, 1, 2])
+    one, other, third = (hold_slot(tmp_path, units) for units in sets)
+    with one as a, other as b, third as c:
+        assert {a, b, c} == {0, 1, 2}
+
+
+def test_what_one_has_already_is_not_waited_for(tmp_path: Path) -> None:
+    """A free unit is preferred to the one at hand, which is given where none is free."""
+    with (
+        hold_slot(tmp_path, [0, 1]) as mine,
+        hold_slot(tmp_path, [0, 1], otherwise=mine) as other,
+        hold_slot(tmp_path, [0, 1], otherwise=mine) as again,
+    ):
+        assert other != mine
+        assert again == mine
+
+
+def test_units_are_needed(tmp_path: Path) -> None:
+    """No units at all is a mistake of the caller."""
+    with pytest.raises(ValueError, match="no units"), hold_slot(tmp_path, []):
         pass

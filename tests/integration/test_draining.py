@@ -1,0 +1,82 @@
+"""A node that leaves finishes what it runs or hands it back at once: nobody waits for a lease."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import msgspec
+import pytest
+
+from hipopt import queues
+from hipopt.broker import connect, make_app
+from hipopt.manifest import Manifest
+from hipopt.send import send_kernels
+from hipopt.settings import Settings
+from tests.integration.conftest import Processes, kernels, wait_for, write_manifest
+from tests.integration.test_pipeline import runs
+
+SOON_S = 20.0
+"""Far below the lease, far above what it takes."""
+
+
+@pytest.fixture
+def patient(settings: Settings, processes: Processes) -> Iterator[Settings]:
+    """Settings with a lease that no test waits for, and two kernels that go on until told."""
+    found = msgspec.structs.replace(settings, lease_s=600)
+    write_manifest(found, kernels(2, "until_told"))
+    assert found.manifest is not None
+    with make_app(found) as app:
+        send_kernels(app, found.namespace, Manifest(found.manifest).tasks(lambda _: True))
+    yield found
+    (processes.folder / "go").touch()
+
+
+def busy(settings: Settings, processes: Processes) -> subprocess.Popen[bytes]:
+    """A worker that has both kernels in work."""
+    worker = processes.worker(settings)
+    wait_for(lambda: len(runs(settings)) == 2, "both kernels are in work", 60)
+    return worker
+
+
+def broker_has(settings: Settings) -> tuple[int, int]:
+    """Kernels that wait, and messages that somebody holds."""
+    with connect(settings) as client:
+        waiting = queues.depths(client, [f"hipopt.shard.{n:03d}" for n in range(3)])
+        return sum(waiting.values()), queues.held_count(client, "hipopt")
+
+
+def test_sigterm_hands_over_at_once(patient: Settings, processes: Processes) -> None:
+    """SIGTERM ends a worker amid its kernels within seconds, and another runs them right away."""
+    first = busy(patient, processes)
+    second = processes.worker(patient)
+    first.send_signal(signal.SIGTERM)
+    first.wait(SOON_S)
+    wait_for(lambda: len(runs(patient)) == 4, "the other has both in work", SOON_S)
+    assert [run[2] for run in runs(patient)[2:]] == [str(second.pid)] * 2
+    (processes.folder / "go").touch()
+    wait_for(lambda: broker_has(patient) == (0, 0), "both are done", SOON_S)
+    assert len(runs(patient)) == 4
+
+
+def test_sigint_finishes_what_runs(patient: Settings, processes: Processes) -> None:
+    """SIGINT lets a worker finish what it has in work, and nothing of that runs again."""
+    worker = busy(patient, processes)
+    worker.send_signal(signal.SIGINT)
+    wait_for(lambda: "Warm shutdown" in processes.logs(), "the worker heard it")
+    assert worker.poll() is None
+    (processes.folder / "go").touch()
+    worker.wait(SOON_S)
+    assert broker_has(patient) == (0, 0)
+    assert len(runs(patient)) == 2
+
+
+def test_a_second_sigint_hands_back(patient: Settings, processes: Processes) -> None:
+    """A second SIGINT puts back what runs, and ends the worker within seconds."""
+    worker = busy(patient, processes)
+    worker.send_signal(signal.SIGINT)
+    wait_for(lambda: "Warm shutdown" in processes.logs(), "the worker heard it")
+    worker.send_signal(signal.SIGINT)
+    worker.wait(SOON_S)
+    assert broker_has(patient) == (2, 0)
