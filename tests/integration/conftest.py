@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
+from msgspec.structs import replace
 
+from hipopt.dispatch import Dispatcher, DispatchOptions
 from hipopt.embedded import find_server
 from hipopt.errors import BrokerError
 from hipopt.settings import Settings
@@ -120,6 +123,13 @@ def write_manifest(settings: Settings, rows: list[dict[str, object]]) -> None:
 def kernels(count: int, code_body: str = "quick") -> list[dict[str, object]]:
     """Rows whose `code_body` tells the stand-in optimiser what to do."""
     return [{"id": i, "name": f"k{i}", "code_body": code_body} for i in range(count)]
+
+
+def send(settings: Settings, rows: list[dict[str, object]]) -> None:
+    """A manifest of these rows was dispatched to one shard, and nobody waits for it."""
+    write_manifest(settings, rows)
+    options = DispatchOptions(wait=False)
+    Dispatcher(replace(settings, shards=1), options).run(lambda _: None, threading.Event())
 
 
 class Processes:

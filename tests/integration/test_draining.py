@@ -10,11 +10,9 @@ import msgspec
 import pytest
 
 from hipopt import queues
-from hipopt.broker import connect, make_app
-from hipopt.manifest import Manifest
-from hipopt.send import send_kernels
+from hipopt.broker import connect
 from hipopt.settings import Settings
-from tests.integration.conftest import Processes, kernels, wait_for, write_manifest
+from tests.integration.conftest import Processes, kernels, send, wait_for
 from tests.integration.test_pipeline import runs
 
 SOON_S = 20.0
@@ -25,10 +23,7 @@ SOON_S = 20.0
 def patient(settings: Settings, processes: Processes) -> Iterator[Settings]:
     """Settings with a lease that no test waits for, and two kernels that go on until told."""
     found = msgspec.structs.replace(settings, lease_s=600)
-    write_manifest(found, kernels(2, "until_told"))
-    assert found.manifest is not None
-    with make_app(found) as app:
-        send_kernels(app, found.namespace, Manifest(found.manifest).tasks(lambda _: True))
+    send(found, kernels(2, "until_told"))
     yield found
     (processes.folder / "go").touch()
 

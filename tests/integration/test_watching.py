@@ -13,33 +13,25 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt import queues
-from hipopt.broker import connect, make_app
-from hipopt.manifest import Manifest
-from hipopt.messages import shard_queue
-from hipopt.send import send_kernels
+from hipopt.broker import connect
 from hipopt.settings import Settings
 from hipopt.status import gather
 from hipopt.worker import child_environ
-from tests.integration.conftest import ROOT, Processes, kernels, wait_for, write_manifest
+from tests.integration.conftest import ROOT, Processes, kernels, send, wait_for
 from tests.integration.test_pipeline import runs
 
 STATUS = [sys.executable, "-m", "hipopt", "status"]
 
 
-def send(settings: Settings, *words: str) -> None:
-    write_manifest(settings, [kernels(n + 1, word)[n] for n, word in enumerate(words)])
-    assert settings.manifest is not None
-    with connect(settings) as client:
-        queues.register(client, settings.namespace, [shard_queue(settings.namespace, 0)])
-    with make_app(settings) as app:
-        send_kernels(app, settings.namespace, Manifest(settings.manifest).tasks(lambda _: True))
+def send_words(settings: Settings, *words: str) -> None:
+    """A kernel for each word, by which the stand-in knows what to do."""
+    send(settings, [kernels(n + 1, word)[n] for n, word in enumerate(words)])
 
 
 def test_the_broker_alone_tells_what_runs(settings: Settings, processes: Processes) -> None:
     """Without the log: every worker with host, device, slots and kernels; queues; the collector."""
     worker = processes.worker(settings)
-    send(settings, "until_told", "until_told", "until_told")
+    send_words(settings, "until_told", "until_told", "until_told")
     wait_for(lambda: len(runs(settings)) == 2, "two are in work", 60)
     with connect(settings) as client:
         client.set("hipopt.collector", "head, process 4711")
@@ -65,7 +57,7 @@ def test_the_broker_alone_tells_what_runs(settings: Settings, processes: Process
 def test_troubles_are_told(settings: Settings, processes: Processes) -> None:
     """A model that is down and a sick device stand at the broker, with their words and a count."""
     processes.worker(settings)
-    send(settings, "model_down", "device_sick")
+    send_words(settings, "model_down", "device_sick")
 
     def noted() -> dict[str, int]:
         broker = gather(settings).broker
