@@ -16,6 +16,7 @@ from functools import cached_property
 from tree_sitter import Node
 
 from hipopt.source.capsule import Capsule
+from hipopt.source.flags import flags
 from hipopt.source.macros import Macro
 from hipopt.source.parse import SourceFile, macros_of, parse
 from hipopt.source.piece import Piece
@@ -56,6 +57,8 @@ class Usage:
     """Pointer: pointers whose content indexes it."""
     trip_pointers: set[str] = field(default_factory=set)
     """Pointers whose content bounds a loop."""
+    flags: set[str] = field(default_factory=set)
+    """Pointers to flags."""
     lds_shapes: list[tuple[str, ...]] = field(default_factory=list)
     """Bounds of static shared arrays, as written."""
     lds_types: list[str] = field(default_factory=list)
@@ -150,6 +153,7 @@ class _Reader:
             self._spread()
         for node in walk(self.root):
             self._note(node)
+        usage.flags = flags(self.root, self.text, self.atoms) & self.pointers
         self._shared()
         return usage
 

@@ -10,6 +10,9 @@ from hipopt.workload.plan import Content
 from hipopt.workload.types import ArgumentType
 
 _SORTED = re.compile(r"row_?p|ptr|offset|indptr|start|begin|prefix|segment|rowptr|cumsum", re.I)
+_FLAG = Content("uniform", 0, 2)
+_BELOW_ONE = Content("uniform", 0.125, 1.0)
+_BEYOND_ONE = Content("uniform", 1.0, 2.0)
 
 Contents = dict[str, Content]
 
@@ -37,6 +40,8 @@ def _contents(
             continue
         if "int" not in kind.dtype:
             found[parameter.name] = Content("normal")
+        elif parameter.name in body.usage.flags:
+            found[parameter.name] = _FLAG
         elif parameter.name in body.usage.trip_pointers and _SORTED.search(parameter.name):
             found[parameter.name] = Content("sorted", below=bound)
         elif parameter.name in indexing:
@@ -61,12 +66,17 @@ def _wide(kind: ArgumentType) -> Content:
 
 def positive(contents: Mapping[str, Content]) -> Contents:
     """The same with floating-point numbers that are positive and none too small."""
-    return {name: _positive(content) for name, content in contents.items()}
+    return {n: _BELOW_ONE if c.fill == "normal" else c for n, c in contents.items()}
 
 
-def _positive(content: Content) -> Content:
-    return Content("uniform", 0.125, 1.0) if content.fill == "normal" else content
+def tamer(contents: Mapping[str, Content]) -> Contents:
+    """The same with data on which fewer results are NaN: positive ones, then ones beyond one."""
+    if any(content.fill == "normal" for content in contents.values()):
+        return positive(contents)
+    return {n: _BEYOND_ONE if c == _BELOW_ONE else c for n, c in contents.items()}
 
 
 def _careful(content: Content) -> Content:
+    if content == _FLAG:
+        return content
     return Content("uniform") if content.fill == "normal" else Content("index", below="=8")

@@ -61,3 +61,19 @@ __global__ void __launch_bounds__(256) k(float* x) {
     assert found.lds_shapes == [("16", "16 + 1")]
     assert [t.split()[0] for t in found.lds_types] == ["double"]
     assert found.launch_bounds == "256"
+
+
+def test_buffers_that_are_only_asked_for_zero_or_one_hold_flags() -> None:
+    """Also by way of a variable; what is counted with, or compared with others, is no flag."""
+    found = usage("""
+__global__ void k(int* mask, const int* seen, const int* level, const int* weight,
+                  const unsigned char* on, int* cost, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  int visited = seen[i];
+  if (mask[i] == 1 && !visited) {
+    mask[i] = 0;
+    if (level[i] == n && (on[i])) cost[i] += weight[i] != 0 ? weight[i] : 1;
+  }
+}""")
+    assert found.flags == {"mask", "seen", "on"}
