@@ -53,12 +53,12 @@ def _is_touched(tokens: Sequence[Token], name: str, depth: int) -> bool:
 def _is_reached(texts: Sequence[str], at: int) -> bool:
     """Whether its address is taken, or it is counted up or down, by what stands before it."""
     before = texts[max(0, at - 3) : at]
-    if before[-2:] in (["+", "+"], ["-", "-"]):
+    if before[-2:] in (["+", "+"], ["-", "-"]) or before == ["&"] * 3:
         return True
-    if before[-1:] != ["&"] or len(before) < 2:
-        return before[-1:] == ["&"]
-    left = before[-2]  # of "&&" the first, else an operand if "&" is one's operator
-    return left == "return" or not (left in ("&", ")", "]") or re.match(r"\w", left))
+    if before[-1:] != ["&"] or before[-2:] == ["&", "&"]:
+        return False
+    left = before[-2] if len(before) > 1 else ""
+    return left == "return" or not (left in (")", "]") or re.match(r"\w", left))
 
 
 def _is_changed(texts: Sequence[str], at: int, depth: int) -> bool:

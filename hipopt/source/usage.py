@@ -31,6 +31,9 @@ Atoms = frozenset[str]
 _BUILTIN = {"threadIdx": "t", "blockIdx": "b", "blockDim": "d", "gridDim": "g"}
 _OLD_BUILTIN = re.compile(r"hip(Thread|Block)(Idx|Dim)_([xyz])|hipGridDim_([xyz])")
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_TRUE_BY = {"==": 0, "<=": 0, ">=": 0, "<": -1, ">": 1, "!=": 1}
+"""What makes a comparison with a number true, from that number."""
 _THREAD_ATOMS = {"thread_rank": {"tx"}, "thread_index": {"tx"}, "group_index": {"bx"}}
 
 
@@ -53,6 +56,8 @@ class Usage:
     """Scalars that a value is shifted by, or that are raised in powers of two."""
     added: set[str] = field(default_factory=set)
     """Scalars added to or taken from an index."""
+    cases: dict[str, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
+    """Scalar: numbers by which a comparison with a literal comes out true, in the text's order."""
     subscripts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Pointer: pointers whose content indexes it."""
     trip_pointers: set[str] = field(default_factory=set)
@@ -261,6 +266,8 @@ class _Reader:
         if sign in _COMPARISONS:
             self._compared(a, b)
             self._compared(b, a)
+            self._case(left, sign, right)
+            self._case(right, _MIRRORED.get(sign, sign), left)
         elif sign == "*":
             for scalar in b & self.scalars:
                 self.usage.strides[scalar].add(_indices(a))
@@ -274,6 +281,12 @@ class _Reader:
             for one, other in ((a, b), (b, a)):
                 if len(one) == 1 and _indices(other):
                     self.usage.added |= one & self.scalars
+
+    def _case(self, side: Node, sign: str, other: Node) -> None:
+        """A scalar of that side, alone, compared with a whole number."""
+        name, literal = span(self.text, side), span(self.text, other).rstrip("uUlL")
+        if name in self.scalars and literal.isdigit() and sign in _TRUE_BY:
+            self.usage.cases[name][max(0, int(literal) + _TRUE_BY[sign])] = None
 
     def _compound(self, node: Node) -> None:
         operator, right = (node.child_by_field_name(f) for f in ("operator", "right"))

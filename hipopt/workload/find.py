@@ -17,11 +17,14 @@ from hipopt.source.usage import Body
 from hipopt.workload.case import Case, Counts, Diary, FindOptions
 from hipopt.workload.describe import describe
 from hipopt.workload.ladder import climb
-from hipopt.workload.stretch import stretch
+from hipopt.workload.stretch import StretchOptions, stretch
 from hipopt.workload.templates import template_options, template_values
 from hipopt.workload.trace import Tracer
 from hipopt.workload.tries import Start, Tries
 from hipopt.workload.types import ArgumentType, Types
+
+_LEAST_STRETCH_S = 5.0
+"""For launches that are long in one extent, also where the search took all its time."""
 
 
 class Found(Record, frozen=True, kw_only=True):
@@ -76,7 +79,11 @@ class _Search:
 
     def _found(self, starts: list[Start]) -> Found:
         workloads = tuple(s.sight.workload for s in starts)
-        long = stretch(self._body.capsule, self._microscope, workloads, self._counts, guessed=True)
+        left_s = max(_LEAST_STRETCH_S, self._diary.deadline - time.monotonic())
+        long = stretch(
+            self._body.capsule, self._microscope, workloads, self._counts,
+            StretchOptions(budget_s=left_s), guessed=True,
+        )  # fmt: skip
         return Found(
             workloads=(*workloads, *(one.workload for one in long)),
             reasons=(

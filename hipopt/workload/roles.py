@@ -159,6 +159,7 @@ def _from_usage(name: str, usage: Usage, factors: Iterator[int]) -> Iterator[str
         yield from ("=3", "=1")
     if name in usage.divisors:
         yield "K"
+    yield from (f"={value}" for value in usage.cases.get(name, ()) if value <= MAX_SMALL)
 
 
 def _bounding(atoms: Atoms) -> Iterator[str]:

@@ -72,7 +72,7 @@ class Tries:
         best: Start | None = None
         later = 0
         for plan in self._with_mended(self._plans()):
-            if self._is_over(later):
+            if self._is_over(later if best is None or best.busy_share < BUSY_SHARE else 2 * later):
                 break
             best = max(filter(None, (best, self._smallest(plan))), key=_merit, default=None)
             self._best = best

@@ -77,3 +77,15 @@ __global__ void k(int* mask, const int* seen, const int* level, const int* weigh
   }
 }""")
     assert found.flags == {"mask", "seen", "on"}
+
+
+def test_comparisons_with_literals_are_cases_of_a_scalar() -> None:
+    """Each gives a number by which it comes out true."""
+    found = usage("""
+__global__ void k(float* x, int mode, int levels, int n) {
+  if (mode == 2) x[0] = 1; else if (5 == mode) x[0] = 2;
+  if (levels > 1 && 3u >= n) x[1] = levels;
+}""")
+    assert {name: list(cases) for name, cases in found.cases.items()} == {
+        "mode": [2, 5], "levels": [2], "n": [3],
+    }  # fmt: skip
