@@ -62,6 +62,8 @@ class Usage:
     """Pointer: pointers whose content indexes it."""
     trip_pointers: set[str] = field(default_factory=set)
     """Pointers whose content bounds a loop."""
+    offsets: set[str] = field(default_factory=set)
+    """Those of which one element and the next are taken, as the ends of a row."""
     flags: set[str] = field(default_factory=set)
     """Pointers to flags."""
     lds_shapes: list[tuple[str, ...]] = field(default_factory=list)
@@ -159,6 +161,7 @@ class _Reader:
         for node in walk(self.root):
             self._note(node)
         usage.flags = flags(self.root, self.text, self.atoms) & self.pointers
+        usage.offsets = {p for p in usage.trip_pointers if _takes_neighbours(self.text, p)}
         self._shared()
         return usage
 
@@ -252,6 +255,8 @@ class _Reader:
             self._binary(node)
         elif node.type == "for_statement":
             self._loop(node)
+        elif node.type in ("while_statement", "do_statement"):
+            self._repeats(node)
         elif node.type == "subscript_expression":
             self._subscript(node)
         elif node.type == "assignment_expression":
@@ -321,6 +326,13 @@ class _Reader:
         if not _indices(initial):
             self.usage.trips |= atoms & self.scalars
 
+    def _repeats(self, node: Node) -> None:
+        test = node.child_by_field_name("condition")
+        atoms = self.atoms(test) if test is not None else frozenset()
+        self.usage.trip_pointers |= {a[1:] for a in atoms if a.startswith("*")}
+        if not _indices(atoms):
+            self.usage.trips |= atoms & self.scalars
+
     def _subscript(self, node: Node) -> None:
         inner = node.child_by_field_name("argument")
         indices = node.child_by_field_name("indices")
@@ -351,6 +363,13 @@ class _Reader:
             self.usage.lds_types.append("float")
         bounds = re.search(r"__launch_bounds__\s*\(([^,()]+(?:\([^()]*\))?)", self.text)
         self.usage.launch_bounds = bounds[1].strip() if bounds else None
+
+
+def _takes_neighbours(text: str, pointer: str) -> bool:
+    """Whether it has `p[i]` and `p[i + 1]`."""
+    found = re.findall(rf"\b{pointer}\s*\[([^][]*(?:\[[^][]*\][^][]*)*)\]", text)
+    places = {re.sub(r"\s", "", place) for place in found}
+    return any(f"{p}+1" in places or f"1+{p}" in places or f"({p})+1" in places for p in places)
 
 
 def _indices(atoms: Atoms) -> Atoms:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from hipopt.source.usage import Body
+from hipopt.source.usage import Body, Usage
 from hipopt.workload.plan import Content
 from hipopt.workload.types import ArgumentType
 
@@ -42,13 +42,19 @@ def _contents(
             found[parameter.name] = Content("normal")
         elif parameter.name in body.usage.flags:
             found[parameter.name] = _FLAG
-        elif parameter.name in body.usage.trip_pointers and _SORTED.search(parameter.name):
+        elif _is_sorted(parameter.name, body.usage):
             found[parameter.name] = Content("sorted", below=bound)
         elif parameter.name in indexing:
             found[parameter.name] = Content("index", below=bound)
         else:
             found[parameter.name] = _wide(kind) if wide else Content("index", below="=100")
     return found
+
+
+def _is_sorted(name: str, usage: Usage) -> bool:
+    """Whether the buffer says where rows begin: by what is done with it, or by its name."""
+    named = name in usage.trip_pointers and _SORTED.search(name) is not None
+    return named or name in usage.offsets
 
 
 def _wide(kind: ArgumentType) -> Content:

@@ -17,7 +17,7 @@ from hipopt.workload.contents import content_options, tamer
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.freedom import Freedom
 from hipopt.workload.mend import mend
-from hipopt.workload.plan import Plan
+from hipopt.workload.plan import GridMode, Plan
 from hipopt.workload.roles import combinations, role_options
 from hipopt.workload.sizes import Dim3, Size, aligned_size, odd_size
 from hipopt.workload.trace import Sight
@@ -62,7 +62,7 @@ class Tries:
         self._best: Start | None = None
         self._refused = 0
         self._mended: deque[Plan] = deque()
-        self._repairs: set[tuple[Dim3, int | None]] = set()
+        self._repairs: set[tuple[Dim3, int | None, GridMode] | None] = set()
 
     def first(self) -> Start | None:
         """The first launch that keeps threads busy, else the busiest of those found.
@@ -198,8 +198,9 @@ class Tries:
     def _mend(self, plan: Plan, sight: Sight) -> None:
         """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
         mended = mend(plan, sight.reason)
-        if mended is not None and (mended.block, mended.lds_bytes) not in self._repairs:
-            self._repairs.add((mended.block, mended.lds_bytes))
+        repair = mended and (mended.block, mended.lds_bytes, mended.grid)
+        if mended is not None and repair not in self._repairs:
+            self._repairs.add(repair)
             self._mended.append(mended)
 
     def _less_idle(self, start: Start) -> Start:

@@ -181,4 +181,5 @@ def test_a_macro_in_brackets_is_a_number(bound: str) -> None:
     (piece,) = (p for p in parse(source).pieces if p.kind == "variable")
     assert piece.qualifiers.isdisjoint({"M", "N"})
     array = first(piece.tree, "array_declarator")
-    assert array is not None and array.child_by_field_name("size") is not None
+    assert array is not None
+    assert array.child_by_field_name("size") is not None

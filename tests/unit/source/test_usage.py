@@ -89,3 +89,18 @@ __global__ void k(float* x, int mode, int levels, int n) {
     assert {name: list(cases) for name, cases in found.cases.items()} == {
         "mode": [2, 5], "levels": [2], "n": [3],
     }  # fmt: skip
+
+
+def test_rows_are_known_by_their_two_ends() -> None:
+    """Whatever the pointer is called, and whether the loop is a `for` or a `while`."""
+    found = usage("""
+__global__ void k(const int* edges, const int* rows, const int* col, float* y, int most) {
+  int r = blockIdx.x * blockDim.x + threadIdx.x;
+  int at = edges[r];
+  const int end = edges[r + 1];
+  while (at < end) y[r] += col[at++];
+  int turns = 0;
+  while (turns < most) turns += rows[r];
+}""")
+    assert found.offsets == {"edges"}
+    assert found.trips == {"most"}
