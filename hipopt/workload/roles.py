@@ -6,10 +6,11 @@ import heapq
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from hipopt.source.atoms import Atoms
 from hipopt.source.capsule import KernelParameter
 from hipopt.source.folding import fold_number
 from hipopt.source.launches import names_of
-from hipopt.source.usage import Atoms, Body, Usage
+from hipopt.source.usage import Body, Usage
 from hipopt.workload.sizes import FACTORS
 from hipopt.workload.types import ArgumentType
 
