@@ -55,6 +55,8 @@ class Usage:
     """Pointer: pointers whose content indexes it."""
     trip_pointers: set[str] = field(default_factory=set)
     """Pointers whose content bounds a loop."""
+    compared: set[str] = field(default_factory=set)
+    """Pointers whose content is compared with an index."""
     offsets: set[str] = field(default_factory=set)
     """Those of which one element and the next are taken, as the ends of a row."""
     flags: set[str] = field(default_factory=set)
@@ -273,7 +275,9 @@ class _Reader:
                 self.usage.shifts |= atoms & self.scalars
 
     def _compared(self, side: Atoms, other: Atoms) -> None:
-        """Scalars of `side` compared with the value of `other`."""
+        """Scalars and loaded values of `side` compared with the value of `other`."""
+        if indices_of(other) and not any(a.startswith("*") for a in other):
+            self.usage.compared |= {a[1:] for a in side if a.startswith("*")}
         scalars = side & self.scalars
         if indices_of(other) and not (other & self.scalars) - scalars:
             for scalar in scalars:

@@ -33,7 +33,8 @@ def _contents(
     body: Body, types: Sequence[ArgumentType], bound: str, *, wide: bool = False
 ) -> Contents:
     """Integers that index, or bound a loop, stay below `bound`; others are `wide` or below 100."""
-    indexing = set().union(*body.usage.subscripts.values(), body.usage.trip_pointers)
+    usage = body.usage
+    indexing = set().union(*usage.subscripts.values(), usage.trip_pointers, usage.compared)
     found = {}
     for parameter, kind in zip(body.capsule.parameters, types, strict=True):
         if not kind.is_pointer:

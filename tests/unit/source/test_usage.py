@@ -104,3 +104,13 @@ __global__ void k(const int* edges, const int* rows, const int* col, float* y, i
 }""")
     assert found.offsets == {"edges"}
     assert found.trips == {"most"}
+
+
+def test_what_an_index_is_compared_with_is_like_an_index() -> None:
+    """Lengths and labels that a buffer holds; numbers compared among themselves are none."""
+    found = usage("""
+__global__ void k(const int* length, const int* label, const int* a, const int* b, float* y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < length[blockIdx.y] && label[i] == threadIdx.x && a[i] < b[i]) y[i] = 1;
+}""")
+    assert found.compared == {"length", "label"}
