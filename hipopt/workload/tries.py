@@ -24,6 +24,10 @@ from hipopt.workload.trace import Sight
 
 BUSY_SHARE = 0.5
 """Share of threads that leave something behind from which on a launch is good enough."""
+MOSTLY_FINITE = 0.5
+"""Share of its results that has to be finite on ordinary data, else positive ones are tried."""
+LEAST_FINITE = 0.1
+"""The same on data that are positive already; the judge asks for no more."""
 _LATER_TRIES = 12
 """Launches tried after one that counts but leaves most threads idle."""
 _RACING_TRIES = 8
@@ -161,7 +165,7 @@ class Tries:
         """Whether what the launch leaves differs from place to place."""
         launch = start.sight.workload
         changed = self._changed(launch)
-        if _mostly_not_finite(changed):
+        if self._is_too_wild(start.plan, _finite_share(changed)):
             self._case.diary.note("most of what it writes is NaN or infinite")
             self._tame(start.plan)
             return False
@@ -188,6 +192,11 @@ class Tries:
             after[before.view(f"u{before.itemsize}") != after.view(f"u{after.itemsize}")]
             for before, after in zip(filled, ran[1] if ran else filled, strict=True)
         ]
+
+    def _is_too_wild(self, plan: Plan, finite_share: float) -> bool:
+        """Whether other data may leave more finite numbers, and these leave too few."""
+        signed = any(content.fill == "normal" for content in plan.contents.values())
+        return finite_share < (MOSTLY_FINITE if signed else LEAST_FINITE)
 
     def _tame(self, plan: Plan) -> None:
         """Has the plan tried with data that most functions take next."""
@@ -221,11 +230,11 @@ def _is_uniform(changed: Sequence[NDArray[Any]]) -> bool:
     return bool(several) and all((values == values[0]).all() for values in several)
 
 
-def _mostly_not_finite(changed: Sequence[NDArray[Any]]) -> bool:
-    """Whether fewer than half of the floating-point numbers are finite."""
+def _finite_share(changed: Sequence[NDArray[Any]]) -> float:
+    """Of the floating-point numbers; 1 where there are none."""
     floats = [values.astype(np.float64) for values in changed if values.dtype.kind not in "iub"]
     count = sum(values.size for values in floats)
-    return 2 * sum(int(np.isfinite(values).sum()) for values in floats) < count
+    return sum(int(np.isfinite(values).sum()) for values in floats) / count if count else 1.0
 
 
 def _merit(start: Start) -> tuple[bool, int, float]:
