@@ -9,12 +9,8 @@ Scope: one collector a log, enforced by the log's lock, and one a namespace, enf
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
@@ -33,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 100
 """Most rows of one fsync."""
+ANSWER_S = 10.0
+"""A broker that is silent for longer is away: so long a stop may wait for it."""
 PAUSE_S = 0.05
 """Between two looks at a queue that runs low: so long a row waits for others, at most."""
 
@@ -87,7 +85,7 @@ class Collector:
         try:
             while not self._over(stop, until_rows):
                 try:
-                    with connect(self.settings) as client:
+                    with connect(self.settings, timeout_s=ANSWER_S) as client:
                         if not lease.hold(client, stop):
                             break
                         if away:
@@ -180,22 +178,3 @@ class Collector:
 
 def _log_trouble(trouble: Trouble) -> None:
     logger.warning("%s on %s: %s", trouble.kind, trouble.worker, trouble.message)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one acts as if we had never been here."""
-    stop = threading.Event()
-    previous: dict[signal.Signals, Any] = {}
-
-    def handle(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        previous[name] = signal.signal(name, handle)
-    try:
-        yield stop
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)

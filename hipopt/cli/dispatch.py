@@ -12,8 +12,8 @@ from hipopt.broker import check_broker
 from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import BROKER, load_settings, with_manifest, with_settings
-from hipopt.collect import stop_on_signals
 from hipopt.dispatch import Dispatcher, DispatchOptions
+from hipopt.stopping import stop_on_signals
 from hipopt.summary import summarise
 
 SHOWN = 3

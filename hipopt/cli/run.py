@@ -12,12 +12,12 @@ import click
 from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import JUDGING, MODEL, load_settings, with_manifest, with_settings
-from hipopt.collect import stop_on_signals
 from hipopt.devices import open_device
 from hipopt.dispatch import DispatchOptions
 from hipopt.llm.proposer import make_proposer
 from hipopt.run import Run
 from hipopt.settings import Settings
+from hipopt.stopping import stop_on_signals
 from hipopt.summary import summarise
 
 

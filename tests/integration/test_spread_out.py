@@ -237,7 +237,7 @@ def test_a_run_spread_over_processes(site: Site, code_cache: Path) -> None:
         f"(id={row['id']}, name={row['name']!r}, shard={row['shard']})" for row in site.rows()
     )
 
-    workers = {task["worker"] for task in shown_tasks(port).values()}
+    workers = {task["worker"] for task in shown_tasks(port, login).values()}
     assert workers <= {worker["name"] for worker in site.status()["broker"]["workers"]}
     assert all(name.startswith("hipopt-cpu-") for name in workers)
     assert all(name.endswith(f"@{socket.gethostname()}") for name in workers)
