@@ -67,8 +67,8 @@ def command(
         click.echo(summary_text(summarise(log), todo.total, log, ""))
         return 0
     check_broker(settings)
-    with stop_on_signals() as stop, Display(log, todo.waiting) as display:
-        progress = dispatcher.run(display.progress, stop)
+    with stop_on_signals() as stop, Display(todo.waiting, todo.total) as display:
+        progress = dispatcher.run(display.progress, stop, display.row)
     if stop.is_set():
         click.echo("Stopped watching. What was sent goes on; dispatch again to watch.", err=True)
         return INTERRUPTED

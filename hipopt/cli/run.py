@@ -43,10 +43,10 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
             f"device {device.kind}: {device.name}",
             err=True,
         )
-        with Display(settings.log, prepared.left) as display:
+        with Display(prepared.left, prepared.total) as display:
             run = Run(
                 settings, DispatchOptions(limit=limit),
-                on_progress=display.progress, on_trouble=display.trouble,
+                on_progress=display.progress, on_row=display.row, on_trouble=display.trouble,
             )  # fmt: skip
             progress = run.go(stop)
     interrupted = stop.is_set()

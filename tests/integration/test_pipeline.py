@@ -15,7 +15,8 @@ import pytest
 
 from hipopt import queues
 from hipopt.broker import connect, transport_options
-from hipopt.dispatch import Dispatcher, DispatchOptions, Progress
+from hipopt.dispatch import Dispatcher, DispatchOptions
+from hipopt.progress import Progress
 from hipopt.settings import Settings
 from hipopt.status import gather
 from tests.integration.conftest import Processes, RedisServer, kernels, wait_for, write_manifest
