@@ -20,7 +20,11 @@ from hipopt.settings import Settings
 def examine(settings: Settings) -> Iterator[Finding]:
     """One finding after the other; the slow ones (compiler, model) are really tried."""
     yield Finding(name="python", health=Health.OK, detail=sys.version.split()[0])
-    device = CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
+    device = CpuDevice(
+        settings.cache_dir,
+        allow_unsandboxed=settings.allow_unsandboxed,
+        slots_dir=settings.slots_dir,
+    )
     yield from _tried("cpu device", lambda: [_cpu_device(device)])
     yield from _tried("microscope", lambda: [_microscope(device)])
     yield from _tried("sandbox", lambda: sandbox_findings(device))
