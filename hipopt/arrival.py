@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
+import redis
 
 from hipopt.messages import MAX_MESSAGE_BYTES, MAX_TASK_ID_CHARS, MessageError, decode_task
 
@@ -21,6 +22,12 @@ MAX_RAW_BYTES = MAX_MESSAGE_BYTES // 3 * 4 + 1024 * 1024
 def rejected_key(namespace: str) -> str:
     """The Redis list of what was found in a queue and is no message of ours."""
     return f"{namespace}.rejected"
+
+
+def rejected_count(client: redis.Redis, namespace: str) -> int:
+    """How many of them are kept."""
+    count: Any = client.llen(rejected_key(namespace))
+    return int(count)
 
 
 class _Properties(msgspec.Struct):

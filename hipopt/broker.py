@@ -19,6 +19,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from hipopt.brokerrights import try_rights
 from hipopt.brokertrouble import explain
 from hipopt.brokerurl import endpoint, masked
 from hipopt.errors import BrokerError
@@ -33,8 +34,6 @@ __all__ = [
 
 WORKER_LOST_RETRIES = 3
 """A kernel whose pool process dies under it runs once and then this often again."""
-
-_ANSWER_S = 3.0
 
 
 def make_app(settings: Settings) -> Celery:
@@ -154,28 +153,10 @@ def check_broker(settings: Settings, *, timeout_s: float = 3.0) -> list[str]:
     try:
         with connect(settings, timeout_s=timeout_s) as client:
             client.ping()
-            _try_rights(client, settings.namespace, where.db)
+            try_rights(client, settings.namespace, where.db)
             return _warnings(client)
     except (RedisError, OSError, ValueError) as error:
         raise BrokerError(explain(error, where, settings)) from None
-
-
-def _try_rights(client: redis.Redis, namespace: str, db: int) -> None:
-    """Redis lets us do what we must, tried on keys that are not there; changes nothing.
-
-    Raises:
-        redis.exceptions.NoPermissionError: it doesn't.
-    """
-    nothing = f"{namespace}.nothing"
-    client.eval("return redis.call('TIME')", 0)
-    client.hdel(nothing, "x")
-    client.zrem(nothing, "x")
-    client.ltrim(nothing, 1, 0)
-    client.srem(f"_kombu.binding.{namespace}", "x")
-    client.publish(f"/{db}.{nothing}", "")
-    with client.pubsub() as heard:
-        heard.psubscribe(f"/{db}.{namespace}.pidbox.pidbox")
-        heard.get_message(timeout=_ANSWER_S)
 
 
 def _warnings(client: redis.Redis) -> list[str]:

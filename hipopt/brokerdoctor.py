@@ -11,7 +11,7 @@ import redis
 from msgspec.structs import replace
 from redis.exceptions import RedisError
 
-from hipopt.arrival import rejected_key
+from hipopt.arrival import rejected_count, rejected_key
 from hipopt.broker import check_broker, connect
 from hipopt.brokerurl import Endpoint, endpoint
 from hipopt.finding import Finding, Health
@@ -86,7 +86,7 @@ def _lets_anybody_in(where: Endpoint) -> bool:
 def _set_aside(client: redis.Redis, namespace: str) -> Iterator[str]:
     key = rejected_key(namespace)
     try:
-        count: Any = client.llen(key)
+        count = rejected_count(client, namespace)
     except RedisError:
         return
     if count:

@@ -16,6 +16,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from hipopt import queues, troubles
+from hipopt.arrival import rejected_count
 from hipopt.broker import check_broker, connect, make_app
 from hipopt.collectlease import holder, lease_key
 from hipopt.errors import BrokerError
@@ -68,6 +69,8 @@ class BrokerStatus(Record, frozen=True, kw_only=True):
     """Results that wait for the collector; growing: none runs."""
     held: int
     """Messages that a worker or collector works on, or held when it was lost."""
+    rejected: int
+    """Messages that were none of hipopt's and were set aside at the broker, see `arrival`."""
     collector: str | None
     """Who holds the collector's lease; None: nobody."""
     workers: tuple[WorkerStatus, ...]
@@ -92,6 +95,7 @@ def ask(settings: Settings) -> BrokerStatus:
                 waiting=sum(depths.values()) - depths[results],
                 results=depths[results],
                 held=queues.held_count(client, namespace),
+                rejected=rejected_count(client, namespace),
                 collector=_collector(client, namespace),
                 workers=_workers(settings),
                 troubles=troubles.noted(client, namespace),

@@ -18,7 +18,7 @@ from hipopt.broker import connect, masked
 from hipopt.collectlease import CollectorLease
 from hipopt.errors import LogError
 from hipopt.foundfile import found_line, found_path
-from hipopt.logfile import append_durably
+from hipopt.logfile import append_durably, rejected_path
 from hipopt.messages import MessageError, RowLine, Trouble, decode_result
 from hipopt.records import KernelId, Record
 from hipopt.resultlog import ResultLog
@@ -68,7 +68,7 @@ class Collector:
         self._log = log
         self._on_rows = on_rows
         self._on_trouble = on_trouble or _log_trouble
-        self._aside = log.path.with_name(log.path.name + ".rejected.jsonl")
+        self._aside = rejected_path(log.path)
 
     def run(self, stop: threading.Event, *, until_rows: int | None = None) -> Collected:
         """Collects until `stop` is set, or the log holds `until_rows` kernels.

@@ -10,11 +10,47 @@ import fcntl
 import os
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from hipopt.errors import LogError
 
 _CHUNK = 1 << 16
+
+
+def torn_path(log: Path) -> Path:
+    """Where the cut-off last lines of a log are kept."""
+    return _beside(log, ".torn")
+
+
+def damaged_path(log: Path) -> Path:
+    """Where damaged lines of a log are kept."""
+    return _beside(log, ".damaged")
+
+
+def rejected_path(log: Path) -> Path:
+    """Where messages are kept that were no results."""
+    return _beside(log, ".rejected.jsonl")
+
+
+def set_aside(log: Path) -> dict[str, int]:
+    """How many lines stand in each side file, by its name; those that aren't there are left out.
+
+    Raises:
+        OSError: one can't be read.
+    """
+    counts: dict[str, int] = {}
+    for path in (torn_path(log), damaged_path(log), rejected_path(log)):
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            counts[path.name] = sum(
+                chunk.count(b"\n") for chunk in iter(partial(file.read, _CHUNK), b"")
+            )
+    return counts
+
+
+def _beside(log: Path, ending: str) -> Path:
+    return log.with_name(log.name + ending)
 
 
 def append_durably(path: Path, lines: Sequence[bytes]) -> None:
@@ -80,7 +116,7 @@ def lock_log(path: Path) -> int:
     The lock stands on a file of its own, which is never removed: removing it would let two
     collectors each lock a file of that name.
     """
-    lock_path = path.with_name(path.name + ".lock")
+    lock_path = _beside(path, ".lock")
     fd = open_durably(lock_path)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ import msgspec
 
 from hipopt.errors import LogError
 from hipopt.logcheck import Line, read_lines
-from hipopt.logfile import append_durably, fsync_folder, lock_log
+from hipopt.logfile import append_durably, damaged_path, fsync_folder, lock_log
 from hipopt.logline import is_row
 from hipopt.logrescue import rescue
 from hipopt.records import Record
@@ -55,11 +55,6 @@ class _Aside(msgspec.Struct, omit_defaults=True):
     text: str | None = None
     """The line; None: it is no UTF-8, see `base64`."""
     base64: str | None = None
-
-
-def damaged_path(log: Path) -> Path:
-    """Where damaged lines of a log are kept."""
-    return log.with_name(log.name + ".damaged")
 
 
 def repair(path: Path) -> Repair:

@@ -16,7 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from hipopt.errors import LogError
-from hipopt.logfile import append_durably, lock_log, open_durably, tail_of, write_all
+from hipopt.logfile import (
+    append_durably,
+    lock_log,
+    open_durably,
+    tail_of,
+    torn_path,
+    write_all,
+)
 from hipopt.logline import is_row, seal, supersedes
 from hipopt.logreader import LogReader
 from hipopt.messages import RowLine
@@ -161,7 +168,7 @@ class ResultLog:
             raise LogError(f"{self.path}: can't be synced to the disk: {error.strerror}") from None
 
     def _set_aside(self, tail: bytes, size: int) -> None:
-        aside = self.path.with_name(self.path.name + ".torn")
+        aside = torn_path(self.path)
         append_durably(aside, [tail])
         os.ftruncate(self._fd, size - len(tail))
         self.notices.append(

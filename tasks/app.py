@@ -3,7 +3,7 @@
 from hipopt.broker import make_app
 from hipopt.errors import HipoptError
 from hipopt.settings import load
-from tasks import control, optimize, panel, signals, steps
+from tasks import away, control, optimize, panel, signals, steps
 
 try:
     settings = load()
@@ -15,3 +15,4 @@ steps.install(app, settings)
 signals.connect(app, settings)
 control.keep_few()
 panel.install(settings)
+away.install(app, settings)

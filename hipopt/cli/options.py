@@ -43,8 +43,8 @@ _ALIASES = {"broker_url": "--broker"}
 BROKER = ("broker_url", "namespace")
 MODEL = ("model", "base_url", "temperature", "max_tokens", "replay", "candidates", "target_arch")
 JUDGING = (
-    "device", "cache_dir", "slots_dir", "attempts", "stop_at_speedup", "check_timeout_s", "launch_timeout_s",
-    "min_speedup", "allow_unsandboxed",
+    "device", "cache_dir", "slots_dir", "attempts", "stop_at_speedup", "check_timeout_s",
+    "launch_timeout_s", "min_speedup", "allow_unsandboxed",
 )  # fmt: skip
 
 

@@ -76,6 +76,9 @@ def _log_part(status: Status, most_shards: int) -> Iterator[RenderableType]:
         yield Text()
     if status.bad_lines:
         yield Text(f"{status.bad_lines} lines of the log are no rows: hipopt log verify", "red")
+    if status.set_aside:
+        files = ", ".join(f"{_plural(n, 'line')} in {name}" for name, n in status.set_aside.items())
+        yield Text(f"set aside beside the log: {files}", "yellow")
 
 
 def _overall(status: Status) -> RenderableType:
@@ -159,6 +162,9 @@ def _broker_part(status: Status) -> Iterator[RenderableType]:
         yield Text("workers: none answers (start one: hipopt worker)", style="yellow")
     yield Text()
     yield _queues(broker)
+    if broker.rejected:
+        said = f"{_plural(broker.rejected, 'message')} set aside that hipopt did not send"
+        yield Text(f"{said}: hipopt doctor says where", "yellow")
     if broker.troubles:
         yield Text()
         yield _trouble_table(broker.troubles, status.at)

@@ -283,7 +283,12 @@ def test_the_documented_rights_are_enough(
         "&/0.hipopt.pidbox.pidbox",
         "+@write",
         "~_kombu.binding*",
+        "~*.hipopt.pidbox*",
+        "+@read",
+        "+@transaction",
         "+eval",
+        "+evalsha",
+        "+script|load",
     ],
     ids=str,
 )

@@ -16,9 +16,10 @@ from hipopt import logcheck
 from hipopt.cli.main import cli
 from hipopt.errors import LogError
 from hipopt.logcheck import verify
+from hipopt.logfile import damaged_path
 from hipopt.logline import seal
 from hipopt.logreader import LogReader
-from hipopt.logrepair import Repair, damaged_path, repair
+from hipopt.logrepair import Repair, repair
 from hipopt.logrescue import rescue
 from hipopt.messages import RowLine
 from hipopt.resultlog import ResultLog

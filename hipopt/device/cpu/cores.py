@@ -5,8 +5,9 @@ a compiler of ours. The process that judges it is bound to that core too: it wor
 kernel rests, and would disturb the neighbours elsewhere. Compilers take a core each, so they run
 beside kernels that others have in work, and wait while all cores are held.
 Price: a core is idle for some milliseconds between two holders.
-Scope: the processes of one node that name the same `slots_dir`, by default one user's. Waiting for the model, slicing and talking to the broker
-take no core of their own: milliseconds a kernel, wherever the system puts them.
+Scope: the processes of one node that name the same `slots_dir`, by default one user's. Waiting for
+the model, slicing and talking to the broker take no core of their own: milliseconds a kernel,
+wherever the system puts them.
 """
 
 from __future__ import annotations
