@@ -14,15 +14,15 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from hipopt.broker import connect, masked
-from hipopt.collectlease import CollectorLease
+from hipopt.broker.app import connect, masked
+from hipopt.broker.collectlease import CollectorLease
+from hipopt.broker.resultqueue import ResultQueue, body_of
 from hipopt.errors import LogError
-from hipopt.foundfile import found_line, found_path
-from hipopt.logfile import append_durably, rejected_path
+from hipopt.log.file import append_durably, rejected_path
+from hipopt.log.found import found_line, found_path
+from hipopt.log.writer import ResultLog
 from hipopt.messages import MessageError, RowLine, Trouble, decode_result
 from hipopt.records import KernelId, Record
-from hipopt.resultlog import ResultLog
-from hipopt.resultqueue import ResultQueue, body_of
 from hipopt.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from hipopt.brokerdoctor import broker_findings
+from hipopt.broker.embedded import find_server
+from hipopt.broker.findings import broker_findings
 from hipopt.device.cpu.device import CpuDevice
-from hipopt.embedded import find_server
 from hipopt.errors import HipoptError
 from hipopt.finding import Finding, Health
 from hipopt.llm.client import ModelClient

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import msgspec
 
+from hipopt.broker.embedded import EmbeddedBroker, die_with_parent
 from hipopt.collect import Collector
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.embedded import EmbeddedBroker, die_with_parent
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
+from hipopt.dispatch.progress import Progress
 from hipopt.errors import DeviceError, HipoptError, ModelRefused
-from hipopt.logline import LogLine
+from hipopt.log.line import LogLine
+from hipopt.log.writer import ResultLog
 from hipopt.messages import Trouble
-from hipopt.progress import Progress
-from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
 

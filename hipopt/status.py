@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from hipopt.cluster import BrokerStatus, ask
+from hipopt.broker.cluster import BrokerStatus, ask
+from hipopt.dispatch.plan import Plan, plan_path, read_plan
 from hipopt.errors import BrokerError, LogError
-from hipopt.logfile import set_aside
-from hipopt.logline import LogLine
-from hipopt.logreader import LogReader
-from hipopt.plan import Plan, plan_path, read_plan
+from hipopt.log.file import set_aside
+from hipopt.log.line import LogLine
+from hipopt.log.reader import LogReader
 from hipopt.rates import Rates, rates, seconds_left
 from hipopt.records import KernelId, Record
 from hipopt.settings import Settings

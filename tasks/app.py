@@ -1,6 +1,6 @@
 """The app that `celery -A tasks.app worker` and Flower load; settings come from the environment."""
 
-from hipopt.broker import make_app
+from hipopt.broker.app import make_app
 from hipopt.errors import HipoptError
 from hipopt.settings import load
 from tasks import away, control, optimize, panel, signals, steps

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from hipopt.broker import check_broker
+from hipopt.broker.app import check_broker
 from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import BROKER, load_settings, with_manifest, with_settings
-from hipopt.dispatch import Dispatcher, DispatchOptions
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
+from hipopt.log.summary import summarise
 from hipopt.stopping import stop_on_signals
-from hipopt.summary import summarise
 
 SHOWN = 3
 """Of the rows that can't be sent, so many are shown."""

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hipopt.logline import LogLine
+from hipopt.dispatch.progress import Progress as Dispatched
+from hipopt.log.line import LogLine
+from hipopt.log.summary import Summary
 from hipopt.messages import Trouble
-from hipopt.progress import Progress as Dispatched
-from hipopt.summary import Summary
 
 EVERY_S = 10.0
 """Between two lines of progress where there is no terminal and too many kernels to name each."""

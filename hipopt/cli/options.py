@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hipopt import settings as settings_module
-from hipopt.brokerurl import masked
+from hipopt.broker.url import masked
 from hipopt.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -13,12 +13,12 @@ from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import JUDGING, MODEL, load_settings, with_manifest, with_settings
 from hipopt.devices import open_device
-from hipopt.dispatch import DispatchOptions
+from hipopt.dispatch.dispatcher import DispatchOptions
 from hipopt.llm.proposer import make_proposer
+from hipopt.log.summary import summarise
 from hipopt.run import Run
 from hipopt.settings import Settings
 from hipopt.stopping import stop_on_signals
-from hipopt.summary import summarise
 
 
 @click.command("run")

@@ -11,11 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hipopt.cluster import BrokerStatus, RunningKernel, WorkerStatus
+from hipopt.broker.cluster import BrokerStatus, RunningKernel, WorkerStatus
+from hipopt.broker.troubles import Noted
 from hipopt.messages import shard_queue
 from hipopt.rates import RECENT_S
 from hipopt.status import ShardStatus, Speedups, Status
-from hipopt.troubles import Noted
 
 MOST_SHARDS = 16
 FEWEST_SHARDS = 3

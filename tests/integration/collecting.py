@@ -3,7 +3,7 @@
 import logging
 
 from hipopt.collect import Collector
-from hipopt.resultlog import ResultLog
+from hipopt.log.writer import ResultLog
 from hipopt.settings import load
 from hipopt.stopping import stop_on_signals
 

@@ -15,8 +15,8 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.embedded import find_server
+from hipopt.broker.embedded import find_server
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
 from hipopt.errors import BrokerError
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv

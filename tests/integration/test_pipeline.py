@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hipopt import queues
-from hipopt.broker import connect, transport_options
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.progress import Progress
+from hipopt.broker import queues
+from hipopt.broker.app import connect, transport_options
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
+from hipopt.dispatch.progress import Progress
 from hipopt.settings import Settings
 from hipopt.status import gather
 from tests.integration.conftest import Processes, RedisServer, kernels, wait_for, write_manifest

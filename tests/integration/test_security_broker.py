@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import redis
 
-from hipopt.broker import check_broker, connect, make_app
+from hipopt.broker.app import check_broker, connect, make_app
 from hipopt.errors import BrokerError
 from hipopt.flowerdoor import VARIABLE
 from hipopt.settings import Settings

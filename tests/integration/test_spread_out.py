@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from hipopt.broker import make_app
+from hipopt.broker.app import make_app
 from hipopt.flowerdoor import kept_login
 from hipopt.settings import Settings
 from tests.integration.conftest import ROOT, RedisServer, wait_for

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt.arrival import rejected_key
-from hipopt.broker import connect
+from hipopt.broker.app import connect
+from hipopt.broker.arrival import rejected_key
 from hipopt.settings import Settings
 from hipopt.status import gather
 from hipopt.worker import child_environ

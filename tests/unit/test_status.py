@@ -13,16 +13,16 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from rich.console import Console
 
+from hipopt.broker.cluster import BrokerStatus, RunningKernel, WorkerStatus
+from hipopt.broker.troubles import Noted
 from hipopt.cli.status import command
 from hipopt.cli.statusview import duration, view
-from hipopt.cluster import BrokerStatus, RunningKernel, WorkerStatus
-from hipopt.logfile import append_durably, damaged_path, rejected_path
-from hipopt.plan import Plan, public_settings, write_plan
+from hipopt.dispatch.plan import Plan, public_settings, write_plan
+from hipopt.dispatch.shards import plan_shards
+from hipopt.log.file import append_durably, damaged_path, rejected_path
 from hipopt.records import KernelId
 from hipopt.settings import Settings
-from hipopt.shards import plan_shards
 from hipopt.status import Status, Watch, gather
-from hipopt.troubles import Noted
 
 NOBODY = "redis://127.0.0.1:1/0"
 
