@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from hipopt.broker.app import connect, masked
+from hipopt.broker.app import connect
 from hipopt.broker.collectlease import CollectorLease
 from hipopt.broker.resultqueue import ResultQueue, body_of
+from hipopt.broker.url import masked
 from hipopt.errors import LogError
 from hipopt.log.file import append_durably, rejected_path
 from hipopt.log.found import found_line, found_path

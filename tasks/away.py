@@ -12,7 +12,7 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.worker.consumer import consumer
 
-from hipopt.broker.app import masked
+from hipopt.broker.url import masked
 from hipopt.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -22,15 +22,10 @@ from redis.retry import Retry
 from hipopt.broker.advice import explain
 from hipopt.broker.rights import try_rights
 from hipopt.broker.transport import GatedAMQP
-from hipopt.broker.url import endpoint, masked
+from hipopt.broker.url import endpoint
 from hipopt.errors import BrokerError
 from hipopt.messages import result_queue, shard_queue
 from hipopt.settings import Settings
-
-__all__ = [
-    "WORKER_LOST_RETRIES", "check_broker", "connect", "make_app", "masked", "publish_policy",
-    "publish_result", "transport_options",
-]  # fmt: skip
 
 WORKER_LOST_RETRIES = 3
 """A kernel whose pool process dies under it runs once and then this often again."""

@@ -68,7 +68,7 @@ class BrokerStatus(Record, frozen=True, kw_only=True):
     results: int
     """Results that wait for the collector; growing: none runs."""
     held: int
-    """Messages that a worker or collector works on, or held when it was lost."""
+    """Messages that a worker works on, or held when it was lost."""
     rejected: int
     """Messages that were none of hipopt's and were set aside at the broker, see `arrival`."""
     collector: str | None

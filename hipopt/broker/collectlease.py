@@ -24,6 +24,7 @@ import redis
 from redis.exceptions import RedisError
 
 from hipopt.broker.app import connect
+from hipopt.broker.owned import RELEASE, RENEW
 from hipopt.errors import HeldElsewhere
 from hipopt.records import Record
 from hipopt.settings import Settings
@@ -41,14 +42,6 @@ local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[3] then return {held, redis.call('PTTL', KEYS[1])} end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return {}
-"""
-_RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
-_RELEASE = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('DEL', KEYS[1])
 """
 
 
@@ -133,7 +126,7 @@ class CollectorLease:
         self._thread.join()
         try:
             with connect(self._settings, timeout_s=2.0) as client:
-                client.eval(_RELEASE, 1, self._key, self.value)
+                client.eval(RELEASE, 1, self._key, self.value)
         except (RedisError, OSError) as error:
             logger.debug("collector's lease not released: %s", error)
 
@@ -199,7 +192,7 @@ class CollectorLease:
         while not self._over.wait(self._lease_ms / 4000):
             try:
                 with connect(self._settings, timeout_s=5.0) as client:
-                    client.eval(_RENEW, 1, self._key, self.value, self._lease_ms)
+                    client.eval(RENEW, 1, self._key, self.value, self._lease_ms)
             except (RedisError, OSError) as error:
                 logger.debug("collector's lease not renewed: %s", error)  # the collector says it
 

@@ -15,20 +15,9 @@ import msgspec
 import redis
 
 from hipopt.messages import result_queue, result_task_id
-from hipopt.records import Record
 
 _PAGE = 200
 """Messages looked at in one command: a few megabytes at most."""
-
-
-class Backlog(Record, frozen=True, kw_only=True):
-    """All that is on its way between dispatcher and collector."""
-
-    task_ids: frozenset[str]
-    """Tasks that wait in a shard queue, that some worker holds, or whose result waits for the
-    collector or is held by it."""
-    results: int
-    """Results that wait for the collector, or that it holds."""
 
 
 class _Headers(msgspec.Struct, frozen=True):
@@ -78,22 +67,23 @@ def depths(client: redis.Redis, queues: Collection[str]) -> dict[str, int]:
 
 
 def held_count(client: redis.Redis, namespace: str) -> int:
-    """Messages that some worker or collector holds."""
+    """Messages that some worker holds."""
     count: Any = client.hlen(_held_key(namespace))
     return int(count)
 
 
-def backlog(
+def on_their_way(
     client: redis.Redis,
     namespace: str,
     queues: Collection[str],
     on_page: Callable[[], None] = lambda: None,
-) -> Backlog:
-    """What is on its way. A message may move while we look, and be missed: look twice.
+) -> frozenset[str]:
+    """Tasks that wait in a shard queue, that a worker holds, or whose result waits to be logged.
 
-    The held messages are read first and the queues second and the held ones once more, so that
-    a task is missed only while it is in nobody's list, between two commands of a consumer. Results
-    are read after tasks, since the one becomes the other.
+    A message may move while we look, and be missed: look twice. What workers hold is read first,
+    the queues second, and what they hold once more, so that a task is missed only while it is in
+    nobody's list, between two commands of a worker. Results are read after tasks, since the one
+    becomes the other.
 
     Args:
         client: of the broker.
@@ -102,26 +92,19 @@ def backlog(
         on_page: called now and then, for what must not wait for the end.
     """
     results = result_queue(namespace)
-    task_ids: set[str | None] = set()
-    waiting = 0
-    for message, key in _held(client, namespace):
-        waiting += key == results
-        task_ids.add(_task_id(message, namespace, is_result=key == results))
+    found: set[str | None] = set()
+    found.update(_held(client, namespace))
     for queue in (*queues, results):
         for number, message in enumerate(_waiting(client, queue)):
-            waiting += queue == results
-            task_ids.add(_task_id(message, namespace, is_result=queue == results))
+            found.add(_result_of(message, namespace) if queue == results else message.headers.id)
             if number % _PAGE == 0:
                 on_page()
-    for message, key in _held(client, namespace):
-        task_ids.add(_task_id(message, namespace, is_result=key == results))
-    return Backlog(task_ids=frozenset(i for i in task_ids if i), results=waiting)
+    found.update(_held(client, namespace))
+    return frozenset(i for i in found if i)
 
 
-def _task_id(message: _Message, namespace: str, *, is_result: bool) -> str | None:
-    """The task that the message is, or that it is the result of; None: neither."""
-    if not is_result:
-        return message.headers.id
+def _result_of(message: _Message, namespace: str) -> str | None:
+    """The task that the message is the result of; None: it is no result."""
     body = message.body
     try:
         raw = base64.b64decode(body) if message.properties.body_encoding == "base64" else body
@@ -145,14 +128,13 @@ def _waiting(client: redis.Redis, queue: str) -> Iterator[_Message]:
         start += _PAGE
 
 
-def _held(client: redis.Redis, namespace: str) -> Iterator[tuple[_Message, str]]:
-    """Messages that a consumer holds, each with the queue that it came from."""
+def _held(client: redis.Redis, namespace: str) -> Iterator[str | None]:
+    """The tasks that a worker holds."""
     for _, raw in client.hscan_iter(_held_key(namespace), count=_PAGE):
         try:
-            message, _, key = _unacked.decode(raw)
+            yield _unacked.decode(raw)[0].headers.id
         except ValueError:
             continue
-        yield message, key
 
 
 def _held_key(namespace: str) -> str:

@@ -1,8 +1,8 @@
 """Sending kernels to their shard queues.
 
 Guarantee: when a function returns, Redis holds the tasks. `send_kernels` sends nothing outside its
-sender's turn. When it raises, some may have been sent: tell by `queues.backlog`, whose ids are
-those that the tasks were sent under; `TurnLost.unsent` were not.
+sender's turn. When it raises, some may have been sent: tell by `queues.on_their_way`, whose ids
+are those that the tasks were sent under; `TurnLost.unsent` were not.
 """
 
 from __future__ import annotations

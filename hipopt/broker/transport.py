@@ -24,13 +24,14 @@ from kombu.utils.json import loads
 
 from hipopt.broker.arrival import objection, rejected_key
 from hipopt.broker.url import masked
-from hipopt.messages import result_queue
 
 logger = logging.getLogger(__name__)
 
 KEPT_MESSAGES = 1000
 KEPT_BYTES = 16 * 1024
 """Of each message that is set aside."""
+_REPLIES = ".pidbox"
+"""So end the queues of replies to control commands; all others that are consumed take tasks."""
 _ODD = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError, LookupError)
 """What reading something of an unexpected form raises."""
 
@@ -77,7 +78,7 @@ class _Channel(kombu_redis.Channel):
             return answer
         queue, raw = answer
         name = queue.decode(errors="replace").split(self.sep)[0]
-        reason = objection(raw, is_task=self._takes_tasks(name))
+        reason = objection(raw, is_task=not name.endswith(_REPLIES))
         if reason is None:
             try:
                 loads(raw)  # it knows more than JSON, and fails in more ways
@@ -87,10 +88,6 @@ class _Channel(kombu_redis.Channel):
             return answer
         self.set_aside(name, raw, reason)
         return None
-
-    def _takes_tasks(self, queue: str) -> bool:
-        """All queues do but that of results and those of replies to control commands."""
-        return queue != result_queue(self.namespace) and not queue.endswith(".pidbox")
 
     def set_aside(self, place: str, raw: bytes, reason: str) -> None:
         """The message is in the list of those that were rejected, and that was said."""

@@ -15,6 +15,7 @@ from typing import Any
 
 import redis
 
+from hipopt.broker.owned import RELEASE, RENEW
 from hipopt.errors import HipoptError
 from hipopt.records import KernelId
 
@@ -27,14 +28,6 @@ redis.call('pexpire', KEYS[1], ARGV[2])
 redis.call('set', KEYS[2], ARGV[3])
 for i = 4, #ARGV do redis.call('lpush', KEYS[3], ARGV[i]) end
 return 1
-"""
-_RENEW = """
-if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('pexpire', KEYS[1], ARGV[2])
-"""
-_END = """
-if redis.call('get', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('del', KEYS[1])
 """
 
 
@@ -57,8 +50,8 @@ class Turn:
         self._count = 0
         self._seen: str | None = None
         self._push: Any = client.register_script(_PUSH)
-        self._renew: Any = client.register_script(_RENEW)
-        self._end: Any = client.register_script(_END)
+        self._renew: Any = client.register_script(RENEW)
+        self._end: Any = client.register_script(RELEASE)
 
     def take(self) -> bool:
         """Whether the turn is ours now; if not, another dispatcher has it."""

@@ -77,7 +77,7 @@ class Audit:
         """The tasks that are on their way, whoever sent them."""
         known = queues.registered(self._client, self._namespace)
         everywhere = sorted({*known, *self._queues})  # other dispatches may have cut otherwise
-        return queues.backlog(self._client, self._namespace, everywhere, on_page).task_ids
+        return queues.on_their_way(self._client, self._namespace, everywhere, on_page)
 
     def mark_sent(self, task_ids: frozenset[str]) -> None:
         """The kernels of these tasks are on their way, if as the retry that is asked for."""

@@ -22,9 +22,10 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from hipopt.broker import queues
-from hipopt.broker.app import connect, make_app, masked
+from hipopt.broker.app import connect, make_app
 from hipopt.broker.send import Envelopes
 from hipopt.broker.turn import Turn, TurnLost
+from hipopt.broker.url import masked
 from hipopt.dispatch.audit import Audit
 from hipopt.dispatch.plan import Plan, public_settings, read_plan, write_plan
 from hipopt.dispatch.progress import Progress

@@ -11,8 +11,9 @@ import pytest
 import redis
 
 from hipopt.broker import embedded
-from hipopt.broker.app import check_broker, connect, make_app, masked, transport_options
+from hipopt.broker.app import check_broker, connect, make_app, transport_options
 from hipopt.broker.embedded import EmbeddedBroker, find_server
+from hipopt.broker.url import masked
 from hipopt.errors import BrokerError
 from hipopt.settings import Settings
 from tests.integration.conftest import ROOT, RedisServer, wait_for
