@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 STANDIN = "tests.integration.standin"
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Returns once the condition holds; fails, naming it, if it doesn't in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -156,7 +156,7 @@ def test_sigterm_puts_running_kernels_back(settings: Settings, processes: Proces
     with dispatching(settings) as dispatch:
         wait_for(lambda: len(runs(settings)) == 2, "both pool processes are busy")
         worker.terminate()
-        worker.wait(10)
+        worker.wait(30)
         processes.worker(settings)
         assert dispatch.finish(20).resent == 0
     assert_each_once(settings, 2)
@@ -367,7 +367,7 @@ def test_sigterm_ends_a_collector_in_good_order(settings: Settings, processes: P
     with dispatching(settings) as dispatch:
         until_logged(settings, 5)
         collector.terminate()
-        assert collector.wait(10) == 0
+        assert collector.wait(30) == 0
         processes.collector(settings)
         assert dispatch.finish().resent == 0
     assert_each_once(settings, 30)
