@@ -392,7 +392,7 @@ def test_a_broker_that_forgets_everything_heals(
         assert (final.done, final.given_up, final.broker_away) == (60, 0, False)
         assert final.resent > 0
         assert_each_once(mine, 60)
-        assert processes.logs().count("is away, waiting for it") == 1
+        assert processes.logs().count("is away, waiting for it") == 2  # collector and worker
     finally:
         server.kill()
 
