@@ -91,22 +91,15 @@ class Dispatcher:
         _check_kinds(options.retry)
         self.rows = Rows(settings.manifest)
         self.reader = LogReader(settings.log, skip_bad=options.skip_bad_lines)
-        ids = self.rows.ids
-        earlier = read_plan(settings.log)
-        kept = keep_plan(earlier.shard_plan, ids, settings.shards) if earlier else None
-        self.plan = kept or plan_shards(ids, settings.shards)
-        self.todo = Todo(ids, self.plan, _chosen(options.only_shards, self.plan))
-        self.todo.settle(self.reader.read_on())
-        self.todo.do_again(self._failed(options.retry))
-        if options.limit is not None:
-            self.todo.keep(options.limit)
+        self.plan = self._planned()
+        self.todo = self._left_to_do()
         self.queues = [shard_queue(settings.namespace, s.number) for s in self.plan.shards]
         self._on_row: Callable[[LogLine], None] = lambda _: None
         self._app: Celery = make_app(settings)
         self._client = connect(settings)
         self._turn = Turn(self._client, settings.namespace)
         self._audit = Audit(
-            self._client, settings.namespace, self.queues, ids, self.todo,
+            self._client, settings.namespace, self.queues, self.rows.ids, self.todo,
             grace_s=options.grace_s, resend=options.resend,
         )  # fmt: skip
         share = max(options.window // len(self.plan.shards), 1)
@@ -244,6 +237,22 @@ class Dispatcher:
         self._audit.mark_sent(found)
         self._turn.saw(last_sent)
         self._audit.settle(found, self._read_log)
+
+    def _planned(self) -> ShardPlan:
+        """The shards of the last dispatch where they still serve, else new ones."""
+        ids, shards = self.rows.ids, self.settings.shards
+        earlier = read_plan(self.log_path)
+        kept = keep_plan(earlier.shard_plan, ids, shards) if earlier else None
+        return kept or plan_shards(ids, shards)
+
+    def _left_to_do(self) -> Todo:
+        """The kernels of the chosen shards, settled by the log and cut to the limit."""
+        todo = Todo(self.rows.ids, self.plan, _chosen(self.options.only_shards, self.plan))
+        todo.settle(self.reader.read_on())
+        todo.do_again(self._failed(self.options.retry))
+        if self.options.limit is not None:
+            todo.keep(self.options.limit)
+        return todo
 
     def _failed(self, kinds: tuple[str, ...]) -> dict[KernelId, int]:
         """The kernels that failed in such a way, each with the retry that comes next."""
