@@ -188,17 +188,20 @@ def _joined(workload: Workload, seen: Sequence[Observation]) -> Sight:
 def _with_slack(
     workload: Workload, sight: Sight, seen: Sequence[Observation]
 ) -> list[tuple[int, int]]:
-    """What is reached, and more of buffers that are only read, where that depends on the draw.
+    """What is reached, and more of buffers where that depends on the draw.
 
-    Indices that a kernel computes from its data may reach a little further on other data.
+    Indices computed from data, and writes under a condition, may reach a little further on others.
     """
     found = []
     for at, (buffer, (low, high)) in enumerate(zip(workload.buffers, sight.reaches, strict=True)):
-        ends = {o.reaches[at].read for o in seen[: len(_SEEDS)]}
-        varies = len({span[1] for span in ends if span is not None}) > 1
-        is_free = buffer.fill != "sorted" and buffer.name not in sight.written
-        found.append((low, high + high // _SLACK if varies and is_free else high))
+        ends = {_end(o.reaches[at].read, o.reaches[at].written) for o in seen[: len(_SEEDS)]}
+        varies = len(ends) > 1 and buffer.fill != "sorted"
+        found.append((low, high + high // _SLACK if varies else high))
     return found
+
+
+def _end(*spans: tuple[int, int] | None) -> int:
+    return max((span[1] for span in spans if span is not None), default=0)
 
 
 def _trouble(
