@@ -11,6 +11,9 @@ from hipopt.workload.types import ArgumentType
 
 _SORTED = re.compile(r"row_?p|ptr|offset|indptr|start|begin|prefix|segment|rowptr|cumsum", re.I)
 
+_ENDS = {"int16": 16_384, "int32": 40_000, "int64": 2_200_000_000}
+_UNSIGNED_ENDS = {"uint16": 32_768, "uint32": 100_000, "uint64": 4_400_000_000}
+
 Contents = dict[str, Content]
 
 
@@ -47,15 +50,16 @@ def _contents(
 
 
 def _wide(kind: ArgumentType) -> Content:
-    """Integers of either sign where there is one, products of two still within the type.
+    """Integers of either sign where there is one, products of two of them still within the type.
 
-    Beyond 16 bits where the type is: a narrower one shows.
+    Beyond the next narrower type, so that one shows; of 32 bits without sign that takes products
+    beyond the type, which wrap.
     """
     if kind.dtype in ("int8", "uint8"):
         return Content("uniform", -128, 128) if kind.dtype == "int8" else Content("uniform", 0, 256)
     if kind.dtype[0] == "u":
-        return Content("uniform", 0, 32768 if kind.dtype == "uint16" else 65536)
-    end = 16384 if kind.dtype == "int16" else 40000
+        return Content("uniform", 0, _UNSIGNED_ENDS[kind.dtype])
+    end = _ENDS[kind.dtype]
     return Content("uniform", -end, end)
 
 

@@ -21,6 +21,7 @@ from hipopt.workload.stretch import stretch
 from hipopt.workload.templates import template_options, template_values
 from hipopt.workload.trace import Tracer
 from hipopt.workload.tries import Start, Tries
+from hipopt.workload.turns import turns
 from hipopt.workload.types import ArgumentType, Types
 
 
@@ -28,7 +29,8 @@ class Found(Record, frozen=True, kw_only=True):
     """The workloads found for a kernel, and how."""
 
     workloads: tuple[Workload, ...] = ()
-    """Small ones first, the last for timing, then those long in one extent; empty: none found."""
+    """Small ones first, the largest for timing, then those long in one extent, then small ones for
+    branches that no other takes; empty: none found."""
     reasons: tuple[str, ...] = ()
     """For each workload, why it looks as it does."""
     tried: tuple[str, ...] = ()
@@ -77,11 +79,13 @@ class _Search:
     def _found(self, starts: list[Start]) -> Found:
         workloads = tuple(s.sight.workload for s in starts)
         long = stretch(self._body.capsule, self._microscope, workloads, self._counts, guessed=True)
+        so_far = (*workloads, *(one.workload for one in long))
+        more = turns(self._body.capsule, self._microscope, so_far, self._counts) if starts else ()
         return Found(
-            workloads=(*workloads, *(one.workload for one in long)),
+            workloads=(*so_far, *(one.workload for one in more)),
             reasons=(
                 *(describe(s.plan, s.size, s.sight) for s in starts),
-                *(one.reason for one in long),
+                *(one.reason for one in (*long, *more)),
             ),
             tried=self._diary.summary(),
         )

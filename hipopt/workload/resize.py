@@ -19,16 +19,17 @@ _BLOCKS = 2
 
 
 class Product(NamedTuple):
-    """A number that is some scalars' product by a divisor, rounded up."""
+    """A number that is some scalars' product by a divisor, rounded up, or down."""
 
     names: tuple[str, ...]
     factor: int
     divisor: int
+    down: bool = False
 
     def of(self, values: Mapping[str, int]) -> int:
         """The number for these values of the scalars."""
         whole = math.prod(values[name] for name in self.names) * self.factor
-        return max(1, -(-whole // self.divisor))
+        return max(1, whole // self.divisor if self.down else -(-whole // self.divisor))
 
 
 def values_of(workload: Workload) -> dict[str, int]:
@@ -69,11 +70,11 @@ def grid_rule(axis: int, base: Workload, alike: Sequence[Workload]) -> Product |
         return None
     known = [(values_of(w), w.grid[axis], w.block[axis]) for w in alike]
     for names in _subsets(values_of(base)):
-        for fewer, by_block in itertools.product(_FEWER, (True, False)):
-            rules = [Product(names, 1, fewer * (b if by_block else 1)) for _, _, b in known]
+        for down, fewer, by_block in itertools.product((False, True), _FEWER, (True, False)):
+            rules = [Product(names, 1, fewer * (b if by_block else 1), down) for _, _, b in known]
             if all(r.of(v) == g for r, (v, g, _) in zip(rules, known, strict=True)):
                 divisor = fewer * (base.block[axis] if by_block else 1)
-                return Product(names, 1, divisor)
+                return Product(names, 1, divisor, down)
     return None
 
 

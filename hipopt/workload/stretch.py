@@ -95,7 +95,7 @@ def stretch(
     template = workloads[0].template
     alike = [w for w in workloads if w.template == template]
     body = Body(capsule)
-    types = _types(body, template)
+    types = types_of(capsule, template)
     code = microscope.compile_instrumented(capsule, template, options.compile_timeout_s)
     if types is None or isinstance(code, CompileFailure):
         return ()
@@ -110,7 +110,7 @@ def stretch(
                     return tuple(found)
                 if _threads(launch) > most or bytes_of(launch) > MAX_BUFFER_BYTES:
                     continue
-                sight = tracer.trace(_build(launch), {b.name: b.length for b in launch.buffers})
+                sight = tracer.trace(build_of(launch), {b.name: b.length for b in launch.buffers})
                 long = _at_least(sight.workload, launch)
                 if _is_well(sight) and counts(long) is None:
                     found.append(Stretched(long, f"{reason}{_PURPOSE}"))
@@ -121,7 +121,9 @@ def stretch(
     return tuple(found)
 
 
-def _types(body: Body, template: tuple[str, ...]) -> list[ArgumentType] | None:
+def types_of(capsule: Capsule, template: tuple[str, ...]) -> list[ArgumentType] | None:
+    """The types of the kernel's arguments; None where a workload can't hold one."""
+    body = Body(capsule)
     names, _ = template_values(body.capsule, template)
     known = Types(body.file.pieces)
     found = [known.of(p, names) for p in body.capsule.parameters]
@@ -137,7 +139,7 @@ def _at_least(reached: Workload, launch: Workload) -> Workload:
     lengths = {b.name: max(b.length, r.length) for b, r in zip(
         launch.buffers, reached.buffers, strict=True
     )}  # fmt: skip
-    return _build(reached)(lengths)
+    return build_of(reached)(lengths)
 
 
 def _is_well(sight: Sight) -> bool:
@@ -167,7 +169,8 @@ def _proposals(
             launches = [_launch(name, size, extents, alike) for size in LONG]
             yield f"'{name}' is beyond 16 bits and other extents are small", launches
     for axis in range(3):
-        many = _many_blocks(axis, extents, usage, alike)
+        alone = guessed and f"b{'xyz'[axis]}" in usage.indices
+        many = _many_blocks(axis, extents, usage, alike, from_one=alone)
         yield f"the number of blocks or threads along {'xyz'[axis]} is beyond 16 bits", many
     for axis in range(3):
         more = _more_blocks_than_threads(axis, usage, alike)
@@ -203,16 +206,17 @@ def _thin(extents: Sequence[str]) -> dict[str, int]:
 
 
 def _many_blocks(
-    axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
+    axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload], *, from_one: bool
 ) -> list[Workload]:
     """Many blocks along an axis that follows no scalar; nothing where it is long already.
 
-    Else so many that there are many threads.
+    Else so many that there are many threads. Where there is one block in all launches, only if
+    `from_one`: that may be what the kernel is made for.
     """
     base = min(alike, key=_threads)
     most = max(w.grid[axis] for w in alike)
     follows = grid_rule(axis, base, alike) is not None
-    if most == 1 or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
+    if (most == 1 and not from_one) or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
         return []
     launch = resized(base, {**values_of(base), **_thin(extents)}, alike)
     by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
@@ -261,8 +265,8 @@ def _threads(launch: Workload) -> int:
     return math.prod(launch.grid) * math.prod(launch.block)
 
 
-def _build(launch: Workload) -> Build:
-    """The launch with buffers of other lengths."""
+def build_of(launch: Workload) -> Build:
+    """The launch, for given lengths of its buffers."""
 
     def build(lengths: Mapping[str, int]) -> Workload:
         args = (
