@@ -11,6 +11,7 @@ threads in one: one more launch has them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -41,6 +42,8 @@ _FEW_MORE = 3
 """So many blocks more than threads in one."""
 _THIN = (3, 2)
 """The first other extents, in order; further ones are 1."""
+_LONGEST_SIDE = 32
+"""Of a block that other extents may be as long as."""
 _LATE = "did not finish"
 """What a fault says of a launch that took too long."""
 MAX_THREADS = 5 << 18
@@ -161,12 +164,14 @@ def _proposals(
     compared with come first. Blocks and coverage are those of the other launches.
     """
     usage = body.usage
-    extents = _extents(usage, alike)
+    extents = _extents(usage, alike, guessed=guessed)
+    base = alike[0]
     if guessed and usage.loops_by_grid:
         yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
-            launches = [_launch(name, size, extents, alike) for size in LONG]
+            sizes = itertools.product(LONG, _thins([e for e in extents if e != name], base.block))
+            launches = [_launch(name, long, thin, alike) for long, thin in sizes]
             yield f"'{name}' is beyond 16 bits and other extents are small", launches
     for axis in range(3):
         alone = guessed and f"b{'xyz'[axis]}" in usage.indices
@@ -177,32 +182,36 @@ def _proposals(
         yield f"more blocks than threads in one along {'xyz'[axis]}", more
 
 
-def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
-    """The scalars that are counted up to, and of which it is clear what follows them."""
+def _extents(usage: Usage, alike: Sequence[Workload], *, guessed: bool) -> list[str]:
+    """The scalars that are counted up to, and of which it is clear what follows them.
+
+    In guessed launches, also those that change from size to size.
+    """
     counted = set(usage.bounds) | set(usage.strides) | usage.trips | usage.divisors
     base = values_of(alike[0])
     known = {name: tuple(values_of(w).get(name) for w in alike) for name in base}
-    found = [
-        name for name, value in base.items()
-        if name in counted and value > 1 and (len(alike) == 1 or len(set(known[name])) > 1)
-    ]  # fmt: skip
+    grows = {name for name, values in known.items() if len(set(values)) > 1}
+    named = (grows if len(alike) > 1 else set(base)) & counted
+    if guessed:
+        named |= grows
+    found = [name for name, value in base.items() if name in named and value > 1]
     alone = Counter(known[name] for name in found)
     return [name for name in found if alone[known[name]] == 1]
 
 
 def _launch(
-    name: str, long: int, extents: Sequence[str], alike: Sequence[Workload]
+    name: str, long: int, thin: Mapping[str, int], alike: Sequence[Workload]
 ) -> Workload:  # fmt: skip
     """The smallest launch, `name` made that long and other extents thin."""
     smallest = min(alike, key=_threads)
-    others = [e for e in extents if e != name]
-    thin = _thin(others)
-    values = {**values_of(smallest), **thin, name: long}
-    return resized(smallest, values, alike)
+    return resized(smallest, {**values_of(smallest), **thin, name: long}, alike)
 
 
-def _thin(extents: Sequence[str]) -> dict[str, int]:
-    return {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
+def _thins(extents: Sequence[str], block: tuple[int, int, int]) -> Iterator[dict[str, int]]:
+    """Extents that are a few, or as long as a block's side, so that tiles are whole."""
+    yield {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
+    if extents and max(block) <= _LONGEST_SIDE:
+        yield dict.fromkeys(extents, max(block))
 
 
 def _many_blocks(
@@ -218,10 +227,13 @@ def _many_blocks(
     follows = grid_rule(axis, base, alike) is not None
     if (most == 1 and not from_one) or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
         return []
-    launch = resized(base, {**values_of(base), **_thin(extents)}, alike)
+    thin = [
+        resized(base, {**values_of(base), **values}, alike)
+        for values in _thins(extents, base.block)
+    ]
     by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
-    counts = (LONG[0], LONG[-1], *by_threads)
-    return [_with_blocks(launch, axis, blocks) for blocks in counts if blocks > most]
+    counts = [n for n in (LONG[0], LONG[-1], *by_threads) if n > most]
+    return [_with_blocks(launch, axis, blocks) for blocks in counts for launch in thin]
 
 
 def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]) -> list[Workload]:
