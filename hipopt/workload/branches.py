@@ -49,7 +49,7 @@ class Marked(NamedTuple):
 
 
 def mark(capsule: Capsule, *, conditions: bool) -> Marked | None:
-    """The kernel with marks; None where it has no branches.
+    """The kernel with marks; None where its text is not to be found.
 
     Args:
         capsule: the kernel.
@@ -63,8 +63,6 @@ def mark(capsule: Capsule, *, conditions: bool) -> Marked | None:
     marker = _Marker(text)
     for node in walk(body):
         marker.visit(node, conditions=conditions)
-    if marker.count == 1:
-        return None
     rounds = f" unsigned char {_ROUNDS}[{max(1, marker.loops)}] = {{}};"
     marker.put(header.end_byte - 1, f", unsigned char* {_MARKS}")
     marker.put(body.start_byte + 1, rounds)
@@ -185,7 +183,7 @@ class Branches:
         cls, capsule: Capsule, microscope: Microscope, template: tuple[str, ...], timeout_s: float,
         launch_timeout_s: float,
     ) -> Branches | None:  # fmt: skip
-        """For that kernel; None where it has no branches, or does not compile with marks."""
+        """For that kernel; None where it does not compile with marks."""
         for conditions in (True, False):
             marked = mark(capsule, conditions=conditions)
             if marked is None:

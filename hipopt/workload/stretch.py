@@ -208,10 +208,14 @@ def _launch(
 
 
 def _thins(extents: Sequence[str], block: tuple[int, int, int]) -> Iterator[dict[str, int]]:
-    """Extents that are a few, or as long as a block's side, so that tiles are whole."""
+    """Extents that are a few, or as long as a block's side, so that tiles are whole, or 1, so that
+    what is strided over is whole.
+    """
     yield {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
     if extents and max(block) <= _LONGEST_SIDE:
         yield dict.fromkeys(extents, max(block))
+    if extents:
+        yield dict.fromkeys(extents, 1)
 
 
 def _many_blocks(

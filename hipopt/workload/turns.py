@@ -1,8 +1,11 @@
-"""Launches that take branches which no other launch takes.
+"""Launches that take branches which no other launch takes, or tell equal scalars apart.
 
 What stands in a branch that no launch takes may say anything. Where a kernel's branches hang on a
 scalar, or on what integer buffers hold, one small launch is added for each that another value leads
 into, as long as the original runs well there. Where all branches are taken, nothing is added.
+
+Two extents mistaken for each other show only where they differ: scalars that are the same in all
+launches are told apart in one more.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import msgspec
 from hipopt.device.interface import CompileFailure, Microscope
 from hipopt.records import Argument, Buffer, Scalar, Workload
 from hipopt.source.capsule import Capsule
-from hipopt.workload.branches import Branches, Taken
+from hipopt.workload.branches import NOTHING, Branches, Taken
 from hipopt.workload.case import Counts
 from hipopt.workload.resize import values_of
 from hipopt.workload.sizes import bytes_of
@@ -30,6 +33,8 @@ REASON = (
     "other {what} than elsewhere, so that {count} more of the branches are taken; buffers as long "
     "as was reached"
 )
+APART = "{what} differ, which are the same elsewhere; buffers as long as was reached"
+_LEAST_HALVED = 4
 _PLAIN = (0, 1, 2, 3, 4, 5, 8, 16)
 _MOST_WRITTEN = 256
 """Numbers in the kernel's text beyond are no values to try."""
@@ -45,11 +50,13 @@ class TurnOptions(NamedTuple):
     """How long to look, and how many launches may come of it."""
 
     budget_s: float = 5.0
-    """Wall seconds for one kernel, compiling apart."""
+    """Wall seconds for trying launches, and as many for asking whether they count."""
     launch_timeout_s: float = 1.0
     compile_timeout_s: float = 60.0
     most: int = 4
-    """Launches added."""
+    """Launches added for branches."""
+    most_apart: int = 3
+    """Pairs of scalars told apart."""
     max_tries: int = 120
     max_pairs: int = 60
     """Of them, those with two scalars changed."""
@@ -61,14 +68,15 @@ class _Turn(NamedTuple):
     launch: Workload
     what: str
     """What is other than elsewhere."""
-    taken: Taken
+    taken: frozenset[int]
+    """The branches that it takes."""
 
 
 def turns(
     capsule: Capsule, microscope: Microscope, workloads: Sequence[Workload], counts: Counts,
     options: TurnOptions | None = None,
 ) -> tuple[Stretched, ...]:  # fmt: skip
-    """Launches on which a verdict counts, each with a branch that those before don't take.
+    """Launches on which a verdict counts, each with something that those before don't have.
 
     Args:
         capsule: the kernel.
@@ -87,31 +95,75 @@ def turns(
     if branches is None or types is None or isinstance(code, CompileFailure):
         return ()
     with branches, Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
-        known = [branches.taken(w) for w in workloads]
-        left = set(branches.all).difference(*(one.branches for one in known))
-        others = _others(capsule, workloads, options)
-        most_bytes = 2 * max(map(bytes_of, workloads))
-        seen = _seen(others, left, most_bytes, (branches, tracer), options)
-        launches = [turn for turn in seen if _is_as_whole(turn.taken, known)]
-        return tuple(_found(left, launches, counts, options.most))
+        search = _Search(branches, tracer, workloads, counts, options)
+        return (*search.apart(), *search.covering(capsule))
 
 
-def _found(
-    left: set[int], launches: Sequence[_Turn], counts: Counts, most: int
-) -> Iterator[Stretched]:
-    """The launches that together take most of the branches left, the best first."""
-    waiting = list(launches)
-    while left and most:
-        waiting = [turn for turn in waiting if turn.taken.branches & left]
-        best = max(waiting, key=lambda turn: len(turn.taken.branches & left), default=None)
-        if best is None:
-            return
-        waiting.remove(best)
-        if counts(best.launch) is None:
-            count = len(best.taken.branches & left)
-            yield Stretched(best.launch, REASON.format(what=best.what, count=count))
-            left -= best.taken.branches
-            most -= 1
+class _Search:
+    """Tries launches derived from those that count."""
+
+    def __init__(
+        self, branches: Branches, tracer: Tracer, workloads: Sequence[Workload], counts: Counts,
+        options: TurnOptions,
+    ) -> None:  # fmt: skip
+        self._branches = branches
+        self._tracer = tracer
+        self._workloads = workloads
+        self._counts = counts
+        self._options = options
+        self._known = [branches.taken(w) for w in workloads]
+        self._left = set(branches.all).difference(*(one.branches for one in self._known))
+        self._most_bytes = 2 * max(map(bytes_of, workloads))
+        self._deadline = time.monotonic() + options.budget_s
+
+    def apart(self) -> Iterator[Stretched]:
+        """Launches in which two scalars differ that are the same in all others."""
+        for launches in itertools.islice(_told_apart(self._workloads), self._options.most_apart):
+            for what, launch in launches:
+                turn = self._tried(what, launch)
+                if turn is not None and self._counts(turn.launch) is None:
+                    self._left -= turn.taken
+                    yield Stretched(turn.launch, APART.format(what=what))
+                    break
+
+    def covering(self, capsule: Capsule) -> Iterator[Stretched]:
+        """Launches that together take most of the branches left, the best first."""
+        waiting = list(self._with_branches_left(capsule))
+        latest = time.monotonic() + self._options.budget_s
+        added = 0
+        while added < self._options.most and time.monotonic() < latest:
+            waiting = [turn for turn in waiting if turn.taken & self._left]
+            if not waiting:
+                return
+            best = max(waiting, key=lambda turn: len(turn.taken & self._left))
+            waiting.remove(best)
+            if self._counts(best.launch) is None:
+                added += 1
+                count = len(best.taken & self._left)
+                self._left -= best.taken
+                yield Stretched(best.launch, REASON.format(what=best.what, count=count))
+
+    def _with_branches_left(self, capsule: Capsule) -> Iterator[_Turn]:
+        """Those that run well and take branches that are left, until all are, or time is up."""
+        untaken = set(self._left)
+        others = _others(capsule, self._workloads, self._options)
+        for what, launch in itertools.islice(others, self._options.max_tries):
+            if not untaken or time.monotonic() > self._deadline:
+                return
+            turn = self._tried(what, launch)
+            if turn is not None and turn.taken & self._left:
+                yield turn
+                untaken -= turn.taken
+
+    def _tried(self, what: str, launch: Workload) -> _Turn | None:
+        """The launch with buffers as long as it reaches; None where it does not run well."""
+        sight = self._tracer.trace(build_of(launch), {b.name: b.length for b in launch.buffers})
+        fits = bytes_of(sight.workload) <= self._most_bytes
+        if sight.trouble is not None or sight.race is not None or not fits:
+            return None
+        taken = self._branches.taken(sight.workload)
+        is_well = taken is not NOTHING and _is_as_whole(taken, self._known)
+        return _Turn(sight.workload, what, taken.branches) if is_well else None
 
 
 def _is_as_whole(taken: Taken, known: Sequence[Taken]) -> bool:
@@ -119,30 +171,30 @@ def _is_as_whole(taken: Taken, known: Sequence[Taken]) -> bool:
 
     A candidate that hands out the work in another way would else write another part.
     """
-    columns = zip(taken.written, *(one.written for one in known if one.written), strict=False)
+    columns = zip(taken.written, *(one.written for one in known if one.written), strict=True)
     return all(
         not share or share >= _AS_MUCH * min(others, default=0) for share, *others in columns
     )
 
 
-def _seen(
-    others: Iterator[tuple[str, Workload]], left: set[int], most_bytes: int,
-    tools: tuple[Branches, Tracer], options: TurnOptions,
-) -> Iterator[_Turn]:  # fmt: skip
-    """Those that run well and take branches that are left, until all are, or time is up."""
-    branches, tracer = tools
-    deadline = time.monotonic() + options.budget_s
-    untaken = set(left)
-    for what, launch in itertools.islice(others, options.max_tries):
-        if not untaken or time.monotonic() > deadline:
-            return
-        sight = tracer.trace(build_of(launch), {b.name: b.length for b in launch.buffers})
-        fits = bytes_of(sight.workload) <= most_bytes
-        if sight.trouble is None and sight.race is None and fits:
-            taken = branches.taken(sight.workload)
-            if taken.branches & left:
-                yield _Turn(sight.workload, what, taken)
-                untaken -= taken.branches
+def _told_apart(workloads: Sequence[Workload]) -> Iterator[list[tuple[str, Workload]]]:
+    """For two integer scalars that are the same in all launches, the smallest with one halved."""
+    base = min(workloads, key=bytes_of)
+    for one, other in itertools.combinations(_integers(base), 2):
+        value = _value(base, one)
+        same = all(_value(w, one) == _value(w, other) for w in workloads)
+        if same and value >= _LEAST_HALVED:
+            what = f"'{base.args[one].name}' and '{base.args[other].name}'"
+            yield [
+                (what, launch)
+                for at in (other, one)
+                for _, launch in _changed(base, {at: value // 2 + 1})
+            ]
+
+
+def _value(launch: Workload, at: int) -> int:
+    argument = launch.args[at]
+    return int(argument.value) if isinstance(argument, Scalar) else 0
 
 
 def _others(
