@@ -17,7 +17,7 @@ from hipopt.source.usage import Body
 from hipopt.workload.case import Case, Counts, Diary, FindOptions
 from hipopt.workload.describe import describe
 from hipopt.workload.ladder import climb
-from hipopt.workload.stretch import stretch
+from hipopt.workload.stretch import Stretched, stretch
 from hipopt.workload.templates import template_options, template_values
 from hipopt.workload.trace import Tracer
 from hipopt.workload.tries import Start, Tries
@@ -29,8 +29,8 @@ class Found(Record, frozen=True, kw_only=True):
     """The workloads found for a kernel, and how."""
 
     workloads: tuple[Workload, ...] = ()
-    """Small ones first, the largest for timing, then those long in one extent, then small ones for
-    branches that no other takes; empty: none found."""
+    """Small ones first, then those for branches that no other takes, the largest for timing, then
+    those long in one extent; empty: none found."""
     reasons: tuple[str, ...] = ()
     """For each workload, why it looks as it does."""
     tried: tuple[str, ...] = ()
@@ -77,16 +77,18 @@ class _Search:
         return self._found([])
 
     def _found(self, starts: list[Start]) -> Found:
-        workloads = tuple(s.sight.workload for s in starts)
-        long = stretch(self._body.capsule, self._microscope, workloads, self._counts, guessed=True)
-        so_far = (*workloads, *(one.workload for one in long))
-        more = turns(self._body.capsule, self._microscope, so_far, self._counts) if starts else ()
+        sizes = [
+            Stretched(s.sight.workload, describe(s.plan, s.size, s.sight)) for s in starts
+        ]  # fmt: skip
+        given = [one.workload for one in sizes]
+        tools = (self._body.capsule, self._microscope)
+        long = stretch(*tools, given, self._counts, guessed=True)
+        more = turns(*tools, [*given, *(one.workload for one in long)], self._counts)
+        large = max(1, len(sizes) - 1)
+        found = (*sizes[:large], *more, *sizes[large:], *long)
         return Found(
-            workloads=(*so_far, *(one.workload for one in more)),
-            reasons=(
-                *(describe(s.plan, s.size, s.sight) for s in starts),
-                *(one.reason for one in (*long, *more)),
-            ),
+            workloads=tuple(one.workload for one in found),
+            reasons=tuple(one.reason for one in found),
             tried=self._diary.summary(),
         )
 

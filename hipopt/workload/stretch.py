@@ -208,9 +208,7 @@ def _launch(
 
 
 def _thins(extents: Sequence[str], block: tuple[int, int, int]) -> Iterator[dict[str, int]]:
-    """Extents that are a few, or as long as a block's side, so that tiles are whole, or 1, so that
-    what is strided over is whole.
-    """
+    """Extents that are a few; or a block's side, so that tiles are whole; or 1, for strides."""
     yield {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
     if extents and max(block) <= _LONGEST_SIDE:
         yield dict.fromkeys(extents, max(block))

@@ -85,6 +85,8 @@ def turns(
         counts: the last word on a launch that ran well.
         options: how long to look.
     """
+    if not workloads:
+        return ()
     options = options or TurnOptions()
     template = workloads[0].template
     types = types_of(capsule, template)
