@@ -165,14 +165,20 @@ def _proposals(
     """
     usage = body.usage
     extents = _extents(usage, alike, guessed=guessed)
-    base = alike[0]
+    base = min(alike, key=_threads)
     if guessed and usage.loops_by_grid:
         yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
             sizes = itertools.product(LONG, _thins([e for e in extents if e != name], base.block))
-            launches = [_launch(name, long, thin, alike) for long, thin in sizes]
+            launches = [
+                resized(base, {**values_of(base), **thin, name: long}, alike)
+                for long, thin in sizes
+            ]
             yield f"'{name}' is beyond 16 bits and other extents are small", launches
+            if usage.loops_by_grid:
+                whole = _with_a_thread_each(launches, alike)
+                yield f"'{name}' is beyond 16 bits and a thread stands for each", whole
     for axis in range(3):
         alone = guessed and f"b{'xyz'[axis]}" in usage.indices
         many = _many_blocks(axis, extents, usage, alike, from_one=alone)
@@ -197,14 +203,6 @@ def _extents(usage: Usage, alike: Sequence[Workload], *, guessed: bool) -> list[
     found = [name for name, value in base.items() if name in named and value > 1]
     alone = Counter(known[name] for name in found)
     return [name for name in found if alone[known[name]] == 1]
-
-
-def _launch(
-    name: str, long: int, thin: Mapping[str, int], alike: Sequence[Workload]
-) -> Workload:  # fmt: skip
-    """The smallest launch, `name` made that long and other extents thin."""
-    smallest = min(alike, key=_threads)
-    return resized(smallest, {**values_of(smallest), **thin, name: long}, alike)
 
 
 def _thins(extents: Sequence[str], block: tuple[int, int, int]) -> Iterator[dict[str, int]]:
@@ -236,6 +234,21 @@ def _many_blocks(
     by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
     counts = [n for n in (LONG[0], LONG[-1], *by_threads) if n > most]
     return [_with_blocks(launch, axis, blocks) for blocks in counts for launch in thin]
+
+
+def _with_a_thread_each(launches: Sequence[Workload], alike: Sequence[Workload]) -> list[Workload]:
+    """With so many threads that no loop over the grid goes round; nothing where none has had many.
+
+    What counts threads errs only where their data reach as far.
+    """
+    axis = max(range(3), key=lambda at: alike[0].grid[at])
+    if max(w.grid[axis] * w.block[axis] for w in alike) <= BEYOND_16_BITS:
+        return []
+    return [
+        _with_blocks(launch, axis, -(-LONG[0] // launch.block[axis]))
+        for launch in launches
+        if max(values_of(launch).values()) == LONG[0]
+    ]
 
 
 def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]) -> list[Workload]:
