@@ -170,11 +170,9 @@ def _proposals(
         yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
-            sizes = itertools.product(LONG, _thins([e for e in extents if e != name], base.block))
-            launches = [
-                resized(base, {**values_of(base), **thin, name: long}, alike)
-                for long, thin in sizes
-            ]
+            thin = _thins([e for e in extents if e != name], base.block)
+            sizes = [{**t, name: long} for long, t in itertools.product(LONG, thin)]
+            launches = [resized(base, {**values_of(base), **s}, alike) for s in sizes]
             yield f"'{name}' is beyond 16 bits and other extents are small", launches
             if usage.loops_by_grid:
                 whole = _with_a_thread_each(launches, alike)
@@ -227,20 +225,15 @@ def _many_blocks(
     follows = grid_rule(axis, base, alike) is not None
     if (most == 1 and not from_one) or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
         return []
-    thin = [
-        resized(base, {**values_of(base), **values}, alike)
-        for values in _thins(extents, base.block)
-    ]
+    thins = _thins(extents, base.block)
+    thin = [resized(base, {**values_of(base), **t}, alike) for t in thins]
     by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
     counts = [n for n in (LONG[0], LONG[-1], *by_threads) if n > most]
     return [_with_blocks(launch, axis, blocks) for blocks in counts for launch in thin]
 
 
 def _with_a_thread_each(launches: Sequence[Workload], alike: Sequence[Workload]) -> list[Workload]:
-    """With so many threads that no loop over the grid goes round; nothing where none has had many.
-
-    What counts threads errs only where their data reach as far.
-    """
+    """With so many threads that no loop over the grid goes round, if some launch had as many."""
     axis = max(range(3), key=lambda at: alike[0].grid[at])
     if max(w.grid[axis] * w.block[axis] for w in alike) <= BEYOND_16_BITS:
         return []
