@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from hipopt.resultlog import ResultLog
+from hipopt.log.writer import ResultLog
 from tests.integration.conftest import ROOT, RedisServer, wait_for
 from tests.model_endpoint import Endpoint, error
 
