@@ -14,6 +14,9 @@ _FLAG = Content("uniform", 0, 2)
 _BELOW_ONE = Content("uniform", 0.125, 1.0)
 _BEYOND_ONE = Content("uniform", 1.0, 2.0)
 
+_ENDS = {"int16": 16_384, "int32": 40_000, "int64": 2_200_000_000}
+_UNSIGNED_ENDS = {"uint16": 32_768, "uint32": 100_000, "uint64": 4_400_000_000}
+
 Contents = dict[str, Content]
 
 
@@ -59,15 +62,16 @@ def _is_sorted(name: str, usage: Usage) -> bool:
 
 
 def _wide(kind: ArgumentType) -> Content:
-    """Integers of either sign where there is one, products of two still within the type.
+    """Integers of either sign where there is one, products of two of them still within the type.
 
-    Beyond 16 bits where the type is: a narrower one shows.
+    Beyond the next narrower type, so that one shows; of 32 bits without sign that takes products
+    beyond the type, which wrap.
     """
     if kind.dtype in ("int8", "uint8"):
         return Content("uniform", -128, 128) if kind.dtype == "int8" else Content("uniform", 0, 256)
     if kind.dtype[0] == "u":
-        return Content("uniform", 0, 32768 if kind.dtype == "uint16" else 65536)
-    end = 16384 if kind.dtype == "int16" else 40000
+        return Content("uniform", 0, _UNSIGNED_ENDS[kind.dtype])
+    end = _ENDS[kind.dtype]
     return Content("uniform", -end, end)
 
 
