@@ -106,7 +106,7 @@ def endpoint(settings: Settings) -> Endpoint:
         return Endpoint(
             shown=shown,
             host=None if on_socket else unquote(parts.hostname or "") or "127.0.0.1",
-            port=parts.port or 6379,
+            port=_port(parts, shown),
             path=_socket(parts) if on_socket else None,
             db=int(database),
             user=unquote(parts.username) if parts.username else None,
@@ -115,6 +115,15 @@ def endpoint(settings: Settings) -> Endpoint:
         )
     except ValueError:  # its words may hold a part of the password
         raise BrokerError(f"broker URL {shown}: {_EXPECTED}") from None
+
+
+def _port(parts: SplitResult, shown: str) -> int:
+    try:
+        return parts.port or 6379
+    except ValueError:  # its words may hold a part of the password
+        raise BrokerError(
+            f"broker URL {shown}: the port must be a number up to 65535; {_EXPECTED}"
+        ) from None
 
 
 def masked(url: str) -> str:
