@@ -279,8 +279,8 @@ def main() -> None:
     """The parts that the command line names; without names all but the million."""
     parser = argparse.ArgumentParser(description=__doc__)
     known = PARTS | {"million": million}
-    parser.add_argument("parts", nargs="*", choices=[*known, []], default=list(PARTS))
-    for name in parser.parse_args().parts:
+    parser.add_argument("parts", nargs="*", choices=[*known, []], default=[])
+    for name in parser.parse_args().parts or PARTS:
         with tempfile.TemporaryDirectory(prefix="hipopt-bench-") as folder:
             known[name](Path(folder))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

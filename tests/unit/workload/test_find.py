@@ -194,7 +194,7 @@ __global__ void k(float* x, float value, int n) {
 
 
 def test_scalars_let_all_parts_of_the_kernel_run(find: Find) -> None:
-    """The first launch is of the mode that writes both outputs; others of other modes may follow."""
+    """The first launch is of the mode that writes both outputs; other modes may follow."""
     found = find("""
 __global__ void k(const float* x, float* y, float* square, int mode, int n) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
