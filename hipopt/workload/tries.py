@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -31,6 +31,8 @@ LEAST_FINITE = 0.1
 _LATER_TRIES = 12
 """Launches tried after one that counts but leaves most threads idle."""
 _RACING_TRIES = 8
+_CERTAIN = 3
+"""Launches that went beyond an array, after which all with that block would."""
 _OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
@@ -41,6 +43,13 @@ class Start(NamedTuple):
     plan: Plan
     size: Size
     sight: Sight
+    is_defined: bool = True
+    """Whether nothing is shifted by what is no number of bits, which may do anything."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether none need be looked for that keeps more threads busy."""
+        return self.is_defined and self.busy_share >= BUSY_SHARE
 
     @property
     def busy_share(self) -> float:
@@ -66,6 +75,7 @@ class Tries:
         self._best: Start | None = None
         self._refused = 0
         self._mended: deque[Plan] = deque()
+        self._shrinks: dict[Dim3, list[Dim3]] = defaultdict(list)
         self._repairs: set[tuple[Dim3, int | None, GridMode] | None] = set()
 
     def first(self) -> Start | None:
@@ -76,12 +86,12 @@ class Tries:
         best: Start | None = None
         later = 0
         for plan in self._with_mended(self._plans()):
-            if self._is_over(later if best is None or best.busy_share < BUSY_SHARE else 2 * later):
+            if self._is_over(later if best is None or not best.is_good else 2 * later):
                 break
             best = max(filter(None, (best, self._smallest(plan))), key=_merit, default=None)
             self._best = best
             later += best is not None
-            if best is not None and best.busy_share >= BUSY_SHARE and self._touches_all(best):
+            if best is not None and best.is_good and self._touches_all(best):
                 break
         return best or next(filter(self._does_count_in_time, self._racing[:_RACING_TRIES]), None)
 
@@ -127,7 +137,7 @@ class Tries:
         for plan in plans:
             while self._mended:
                 yield self._mended.popleft()
-            yield plan
+            yield self._shrunk(plan)
         yield from self._mended
 
     def _smallest(self, plan: Plan) -> Start | None:
@@ -154,6 +164,9 @@ class Tries:
             self._case.diary.note(start.sight.race)
             self._racing.append(start)
             return None
+        if self._case.shifts_wrongly(start.sight.workload):
+            self._case.diary.note("it shifts by what is no number of bits")
+            start = start._replace(is_defined=False)
         if self._best is not None and _merit(start) <= _merit(self._best):
             return None
         if self._says_something(start) and self._case.does_count(start.sight.workload):
@@ -208,9 +221,20 @@ class Tries:
         """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
         mended = mend(plan, sight.reason)
         repair = mended and (mended.block, mended.lds_bytes, mended.grid)
+        if mended is not None and mended.block != plan.block:
+            self._shrinks[plan.block].append(mended.block)
         if mended is not None and repair not in self._repairs:
             self._repairs.add(repair)
             self._mended.append(mended)
+
+    def _shrunk(self, plan: Plan) -> Plan:
+        """The plan with a block that fits, where others of its block went beyond an array."""
+        block = plan.block
+        while len(self._shrinks[block]) >= _CERTAIN or (
+            block != plan.block and self._shrinks[block]
+        ):
+            block = self._shrinks[block][0]
+        return plan if block == plan.block else plan._replace(block=block, grid="cover")
 
     def _less_idle(self, start: Start) -> Start:
         """With fewer blocks, where that loses nothing of what is reached."""
@@ -237,6 +261,9 @@ def _finite_share(changed: Sequence[NDArray[Any]]) -> float:
     return sum(int(np.isfinite(values).sum()) for values in floats) / count if count else 1.0
 
 
-def _merit(start: Start) -> tuple[bool, int, float]:
-    """Launches whose threads work are best, among those the ones that touch most buffers."""
-    return (start.busy_share >= BUSY_SHARE, -start.untouched, start.busy_share)
+def _merit(start: Start) -> tuple[bool, bool, int, float]:
+    """Launches whose threads work are best, among those the ones that touch most buffers.
+
+    Those that do nothing undefined come before all others.
+    """
+    return (start.is_defined, start.busy_share >= BUSY_SHARE, -start.untouched, start.busy_share)
