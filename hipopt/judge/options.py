@@ -63,7 +63,10 @@ class Prepared(Record, frozen=True, kw_only=True):
 
     def suiting(self, candidate: Capsule) -> Prepared:
         """Without the workloads that the candidate need not be right on."""
-        keeps = [suits(q.workload, self.workloads, candidate) for q in self.qualified]
+        keeps = [
+            suits(workload, self.workloads, self.reference, candidate)
+            for workload in self.workloads
+        ]
         kept: dict[str, Any] = {"qualified": tuple(compress(self.qualified, keeps))}
         if self.reasons:
             kept["reasons"] = tuple(compress(self.reasons, keeps))

@@ -92,7 +92,7 @@ def spare_blocks(
 
     Nothing dear where they are in some launch that is known.
     """
-    if f"b{'xyz'[axis]}" not in usage.indices or usage.loops_by_grid:
+    if f"b{'xyz'[axis]}" not in usage.indices:
         return []
     is_long = max(w.grid[axis] * w.block[axis] for w in known) > LONG[2]
     bases = sorted(alike, key=threads_of)[:2]

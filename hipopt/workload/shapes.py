@@ -29,7 +29,6 @@ _TOGETHER = re.compile(
 _NARROW = 4
 """Threads of a block along an axis that has more blocks than 16 bits count."""
 _SIDES = frozenset({"dx", "dy", "dz"})
-_GRID = frozenset({"gx", "gy", "gz"})
 
 
 def takes_any_block(capsule: Capsule) -> bool:
@@ -37,18 +36,25 @@ def takes_any_block(capsule: Capsule) -> bool:
     return not _TOGETHER.search(capsule.source) and bool(_SIDES & Body(capsule).usage.indices)
 
 
-def suits(launch: Workload, others: Sequence[Workload], candidate: Capsule) -> bool:
+def suits(
+    launch: Workload, others: Sequence[Workload], reference: Capsule, candidate: Capsule
+) -> bool:
     """Whether a candidate has to be right on the launch.
 
-    It may be made for the shapes of block of what is timed, and, where it asks for the grid's size,
-    for grids that cover the data and no more.
+    It may be made for the shapes of block of what is timed; and, where it asks for the grid's size
+    and the reference doesn't, for grids that cover the data and no more.
     """
     timed = [other for other in others if other.timed]
     if launch.timed or not timed:
         return True
     if launch.block not in {other.block for other in timed} and not takes_any_block(candidate):
         return False
-    return not _is_spare(launch, timed) or not _GRID & Body(candidate).usage.indices
+    return not _is_spare(launch, timed) or asks_for_grid(reference) or not asks_for_grid(candidate)
+
+
+def asks_for_grid(capsule: Capsule) -> bool:
+    """Whether the kernel's results may depend on the number of blocks."""
+    return bool({"gx", "gy", "gz"} & Body(capsule).usage.indices)
 
 
 def _is_spare(launch: Workload, others: Sequence[Workload]) -> bool:

@@ -33,7 +33,7 @@ from hipopt.workload.grids import (
     with_a_thread_each,
 )
 from hipopt.workload.resize import resized, values_of
-from hipopt.workload.shapes import other_shapes, takes_any_block
+from hipopt.workload.shapes import asks_for_grid, other_shapes, takes_any_block
 from hipopt.workload.sizes import bytes_of
 from hipopt.workload.templates import template_values
 from hipopt.workload.trace import Build, Sight, Tracer
@@ -198,7 +198,7 @@ def _proposals(
     for axis in range(3):
         more = more_blocks_than_threads(axis, usage, alike)
         yield _Proposal(f"more blocks than threads in one along {'xyz'[axis]}", more)
-    if guessed:
+    if guessed and not asks_for_grid(body.capsule):
         for axis in range(3):
             known = [*alike, *(one.workload for one in found)]
             why = f"a grid far beyond the data along {'xyz'[axis]}"
