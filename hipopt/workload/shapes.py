@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from hipopt.records import Workload
+from hipopt.source.atoms import index_atoms
 from hipopt.source.capsule import Capsule
-from hipopt.source.usage import Body, Usage
+from hipopt.source.usage import Usage
 from hipopt.workload.extents import LONG, thins, threads_of
 from hipopt.workload.grids import with_blocks
 from hipopt.workload.resize import resized, values_of
@@ -28,12 +29,11 @@ _TOGETHER = re.compile(
 """What threads of a block share, or that says how many there are."""
 _NARROW = 4
 """Threads of a block along an axis that has more blocks than 16 bits count."""
-_SIDES = frozenset({"dx", "dy", "dz"})
 
 
 def takes_any_block(capsule: Capsule) -> bool:
     """Whether the kernel's threads are alone, and it asks for its block's sides."""
-    return not _TOGETHER.search(capsule.source) and bool(_SIDES & Body(capsule).usage.indices)
+    return not _TOGETHER.search(capsule.source) and _names(capsule, "dx", "dy", "dz")
 
 
 def suits(
@@ -54,7 +54,11 @@ def suits(
 
 def asks_for_grid(capsule: Capsule) -> bool:
     """Whether the kernel's results may depend on the number of blocks."""
-    return bool({"gx", "gy", "gz"} & Body(capsule).usage.indices)
+    return _names(capsule, "gx", "gy", "gz")
+
+
+def _names(capsule: Capsule, *atoms: str) -> bool:
+    return not set(atoms).isdisjoint(index_atoms(capsule.source))
 
 
 def _is_spare(launch: Workload, others: Sequence[Workload]) -> bool:
