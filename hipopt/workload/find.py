@@ -26,7 +26,7 @@ from hipopt.workload.tries import Start, Tries
 from hipopt.workload.turns import turns
 from hipopt.workload.types import ArgumentType, Types
 
-_LEAST_STRETCH_S = 5.0
+_LEAST_STRETCH_S = 15.0
 """For launches that are long in one extent, also where the search took all its time."""
 
 
