@@ -31,8 +31,8 @@ LEAST_FINITE = 0.1
 _LATER_TRIES = 12
 """Launches tried after one that counts but leaves most threads idle."""
 _RACING_TRIES = 8
-_CERTAIN = 3
-"""Launches that went beyond an array, after which all with that block would."""
+_CERTAIN = 24
+"""Launches that went beyond an array, after which all with that block would, if none did well."""
 _OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
@@ -76,6 +76,7 @@ class Tries:
         self._refused = 0
         self._mended: deque[Plan] = deque()
         self._shrinks: dict[Dim3, list[Dim3]] = defaultdict(list)
+        self._fitting: set[Dim3] = set()
         self._repairs: set[tuple[Dim3, int | None, GridMode] | None] = set()
 
     def first(self) -> Start | None:
@@ -159,6 +160,7 @@ class Tries:
             self._case.diary.note(sight.reason)
             self._mend(plan, sight)
             return None
+        self._fitting.add(plan.block)
         start = self._less_idle(Start(plan, size, sight))
         if start.sight.race is not None:
             self._case.diary.note(start.sight.race)
@@ -228,12 +230,11 @@ class Tries:
             self._mended.append(mended)
 
     def _shrunk(self, plan: Plan) -> Plan:
-        """The plan with a block that fits, where others of its block went beyond an array."""
+        """The plan with a block that fits, where all others of its block went beyond an array."""
         block = plan.block
-        while len(self._shrinks[block]) >= _CERTAIN or (
-            block != plan.block and self._shrinks[block]
-        ):
-            block = self._shrinks[block][0]
+        least = _CERTAIN
+        while block not in self._fitting and len(self._shrinks[block]) >= least:
+            block, least = self._shrinks[block][0], 1
         return plan if block == plan.block else plan._replace(block=block, grid="cover")
 
     def _less_idle(self, start: Start) -> Start:
