@@ -227,11 +227,25 @@ class Resources(Record, frozen=True, kw_only=True):
     """What a code object needs of the device. None: this device can't tell."""
 
     lds_bytes: int | None = None
+    """Static, of a block."""
     vgprs: int | None = None
+    """Of a lane; where AGPRs come out of the same registers, with them."""
+    agprs: int | None = None
     sgprs: int | None = None
+    """Of a wavefront."""
     scratch_bytes: int | None = None
+    """Of a lane."""
+    vgpr_spills: int | None = None
+    """Registers that were stored away for want of room."""
+    sgpr_spills: int | None = None
     occupancy: int | None = None
-    """Wavefronts per SIMD."""
+    """Wavefronts per SIMD at most."""
+    occupancy_limit: Literal["waves", "vgprs", "sgprs", "lds", "blocks"] | None = None
+    """What stops more; `waves`: all slots are taken."""
+    wave_size: int | None = None
+    """Lanes of a wavefront that it was compiled for."""
+    code_bytes: int | None = None
+    """Size of the kernel's machine code."""
 
 
 class Mismatch(Record, frozen=True, kw_only=True):
