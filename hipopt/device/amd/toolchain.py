@@ -235,7 +235,7 @@ def _furnish(directory: Path, found: Installation) -> None:
                 raise
 
 
-def hipcc_trouble(environ: Mapping[str, str]) -> str | None:
+def hipcc_trouble(environ: Mapping[str, str], system: Path = Path("/")) -> str | None:
     """Why a hipcc on PATH would compile for NVIDIA; None where it would not, or there is none.
 
     hipcc takes what HIP_PLATFORM says, else AMD's compiler where it finds one, else nvcc.
@@ -246,7 +246,7 @@ def hipcc_trouble(environ: Mapping[str, str]) -> str | None:
     platform = environ.get("HIP_PLATFORM")
     if platform == "nvidia":
         return "hipcc would compile for NVIDIA, as HIP_PLATFORM=nvidia is set"
-    has_amd = any((r / "llvm/bin/clang++").exists() for r in _rocm_roots(environ, Path("/")))
+    has_amd = any((r / "llvm/bin/clang++").exists() for r in _rocm_roots(environ, system))
     nvcc = shutil.which("nvcc", path=path)
     if platform is None and nvcc is not None and not has_amd:
         return (
