@@ -15,10 +15,11 @@ import msgspec
 
 from hipopt.errors import WorkloadError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of result rows. 1: the first. 2: what a verdict rests on: a mismatch's family, schedule
 and tolerance; a judgement's checks, tolerance source and lockstep. 3: `retry`, and the `checksum`
-that the collector adds."""
+that the collector adds. 4: resources with AGPRs, spills, what bounds occupancy, wave and code
+size."""
 
 KernelId: TypeAlias = int | str
 
