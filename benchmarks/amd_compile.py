@@ -9,13 +9,17 @@ count, but for the last figure.
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from hipopt.device import process
 from hipopt.device.amd.compiler import AmdCodeObject, AmdCompiler
@@ -23,7 +27,7 @@ from hipopt.device.amd.toolchain import compiler_environ
 from hipopt.source.capsule import Capsule
 from hipopt.source.slice import slice_kernel
 
-SOURCES = sorted(Path(__file__).parents[1].glob("examples/hip/*.hip"))
+EXAMPLES = Path(__file__).parents[1] / "examples"
 TIMEOUT_S = 300.0
 WANTED = {"device": 0.6, "warm": 50.0, "cores": 1.8}
 
@@ -43,14 +47,15 @@ def main() -> None:
 def report(place: Path, arch: str, files: int, rounds: int) -> None:
     shared = AmdCompiler(place / "shared", arch)
     print(f"{shared.describe()}; {arch}")
-    programs = whole_programs(shared, SOURCES, place)[:files]
+    programs = list(islice(whole_programs(shared, place), files))
+    print(f"{len(programs)} files that clang compiles whole")
     ratio, device_s, whole_s = beside_programs(shared, programs, rounds)
     say("device", ratio, "at most", f"of a full program: {device_s:.2f} s, {whole_s:.2f} s")
     jobs = [job for job, _ in programs]
     cold_s, warm_s = cold_and_warm(shared, jobs)
     text = f"times as fast from the cache: {cold_s:.2f} s, {warm_s * 1e3:.2f} ms"
     say("warm", cold_s / warm_s, "at least", text)
-    one_s, two_s = one_and_two(shared, jobs)
+    one_s, two_s = one_and_two(shared, jobs, rounds)
     say(
         "cores",
         one_s / two_s,
@@ -63,25 +68,19 @@ def say(name: str, value: float, bound: str, text: str) -> None:
     print(f"{name:8}{value:8.2f} (wanted {bound} {WANTED[name]}) {text}")
 
 
-def whole_programs(
-    compiler: AmdCompiler, sources: Sequence[Path], place: Path
-) -> list[tuple[Job, Path]]:
-    """Kernels with the files that they come from, where clang compiles those whole."""
-    found = []
-    for source in sources:
-        name = first_kernel(source)
-        if name is None or whole(compiler, source, place) is None:
-            continue
-        found.append(((slice_kernel(source.read_text(), name), ()), source))
-    return found
+def whole_programs(compiler: AmdCompiler, place: Path) -> Iterator[tuple[Job, Path]]:
+    """Bundled kernels with the files that they come from, where clang compiles those whole."""
+    for kernel in bundled():
+        source = EXAMPLES / kernel["hip_file"]
+        if whole(compiler, source, place) is not None:
+            template = tuple(kernel["workloads"][0].get("template", ()))
+            yield (slice_kernel(source.read_text(), kernel["name"]), template), source
 
 
-def first_kernel(source: Path) -> str | None:
-    """The name of the file's first kernel; None where that is a template."""
-    text = source.read_text()
-    before, _, rest = text.partition("__global__")
-    name = rest.partition("(")[0].split()[-1]
-    return None if before.rstrip().endswith(">") else name
+def bundled() -> list[dict[str, Any]]:
+    """The rows of the bundled manifest that come with workloads."""
+    rows = json.loads((EXAMPLES / "manifest.json").read_text())
+    return [row for row in rows if row.get("workloads")]
 
 
 def whole(compiler: AmdCompiler, source: Path, place: Path) -> float | None:
@@ -153,7 +152,7 @@ def fresh(job: Job, number: int) -> Job:
     return renewed, template
 
 
-def cold(compiler: AmdCompiler, jobs: Sequence[Job], workers: int = 1) -> float:
+def cold(compiler: AmdCompiler, jobs: Sequence[Job], workers: int) -> float:
     """Wall seconds of compiling all the jobs, several at a time."""
     start = time.perf_counter()
     with ThreadPoolExecutor(workers) as pool:
@@ -176,10 +175,15 @@ def cold_and_warm(compiler: AmdCompiler, jobs: Sequence[Job]) -> tuple[float, fl
     return statistics.median(firsts), statistics.median(seconds)
 
 
-def one_and_two(compiler: AmdCompiler, jobs: Sequence[Job]) -> tuple[float, float]:
-    """Wall seconds of all jobs one after the other, and two at a time."""
-    renewed = [[fresh(job, n) for n, job in enumerate(jobs, at)] for at in (10**9, 2 * 10**9)]
-    return cold(compiler, renewed[0]), cold(compiler, renewed[1], workers=2)
+def one_and_two(compiler: AmdCompiler, jobs: Sequence[Job], rounds: int) -> tuple[float, float]:
+    """Median wall seconds of all jobs one after the other, and two at a time."""
+
+    def renewed() -> list[Job]:
+        return [fresh(job, random.randrange(10**12)) for job in jobs]
+
+    one = partial(cold, compiler, workers=1)
+    two = partial(cold, compiler, workers=2)
+    return alternating((lambda: one(renewed()), lambda: two(renewed())), rounds)
 
 
 if __name__ == "__main__":

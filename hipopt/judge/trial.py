@@ -140,7 +140,9 @@ class Trial:
     def _resources(self, code: CodeObject, template: tuple[str, ...]) -> Resources:
         """What the candidate takes in the first of the launches that it is judged by."""
         workloads = (q.workload for q in self._prepared.qualified)
-        workload = next(w for w in workloads if w.template == template)
+        workload = next((w for w in workloads if w.template == template), None)
+        if workload is None:  # none with these arguments qualified
+            return code.resources
         return code.resources_at(math.prod(workload.block), workload.lds_bytes)
 
     def _references(self) -> References:

@@ -204,7 +204,7 @@ def _version(found: Installation, cwd: Path) -> str:
 def _key(found: Installation, version: str) -> str:
     """Changes with every file that an upgrade of compiler, headers or libraries replaces."""
     parts = [found.compiler.resolve(), found.header, found.root / "include/hip/hip_version.h"]
-    parts += _libraries(found)
+    parts += [*_libraries(found), found.root / "amdgcn/bitcode/ocml.bc"]
     digest = hashlib.sha256(f"{version}\0{FLAGS}\0{_STAND_INS}\0{found}".encode())
     for part in parts:
         if part.exists():
