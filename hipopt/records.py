@@ -18,8 +18,8 @@ from hipopt.errors import WorkloadError
 SCHEMA_VERSION = 4
 """Version of result rows. 1: the first. 2: what a verdict rests on: a mismatch's family, schedule
 and tolerance; a judgement's checks, tolerance source and lockstep. 3: `retry`, and the `checksum`
-that the collector adds. 4: resources with AGPRs, spills, what bounds occupancy, wave and code
-size."""
+that the collector adds. 4: resources of each attempt, with AGPRs, spills, what bounds occupancy,
+wave and code size."""
 
 KernelId: TypeAlias = int | str
 
@@ -373,6 +373,8 @@ class Attempt(Record, frozen=True, kw_only=True):
     speedup: float | None = None
     candidate_sha256: str | None = None
     """None where the reply held no candidate."""
+    resources: Resources | None = None
+    """What the candidate's code takes; None where none was made."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0

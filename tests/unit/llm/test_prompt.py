@@ -118,6 +118,12 @@ def test_what_bounds_occupancy_is_told() -> None:
     ) in told
 
 
+def test_resources_are_in_the_record_of_an_attempt() -> None:
+    """What each attempt's code takes goes into the log, not only the last one's."""
+    attempt = judged(1, Verdict.SLOWER, 0.9, resources=Resources(vgprs=32, occupancy=8))
+    assert attempt.to_attempt().to_json()["resources"]["vgprs"] == 32
+
+
 def test_the_best_and_the_latest_come_with_code_the_others_with_a_line() -> None:
     """An attempt that is neither is condensed to its outcome."""
     rounds = [
