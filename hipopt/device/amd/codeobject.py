@@ -22,6 +22,8 @@ from hipopt.records import Record
 
 MARK = "hipopt_kernel"
 """Constant of the generated entry that holds the kernel's address."""
+_MARK_SYMBOL = f"_ZL{len(MARK)}{MARK}"
+"""Its mangled name: of the file's own scope, and in no namespace."""
 _MACHINE = "EM_AMDGPU"
 _METADATA_NOTE = 32
 _RELATIVE64 = 13
@@ -161,9 +163,7 @@ def _marked(elf: ELFFile) -> tuple[str, int]:
     if not isinstance(table, SymbolTableSection):
         raise UnreadableCode("the code object has no symbol table")
     symbols = list(table.iter_symbols())
-    marks = {
-        s["st_value"] for s in symbols if MARK in s.name and s["st_info"]["type"] == "STT_OBJECT"
-    }
+    marks = [s["st_value"] for s in symbols if s.name == _MARK_SYMBOL]
     targets = {r["r_addend"] for r in _relocations(elf) if r["r_offset"] in marks}
     functions = {
         s.name: s["st_size"]

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from hipopt.device import process
 from hipopt.device.amd.limits import limits_of
 from hipopt.device.confine.confinement import Confinement
 from hipopt.device.confine.establish import establish
+from hipopt.device.process import Completed
 from hipopt.errors import DeviceError
 from hipopt.records import Record
 
@@ -30,6 +31,12 @@ FLAGS = (
     "-fuse-cuid=none",  # the same source gives the same code object
     "-ferror-limit=10", "-fno-crash-diagnostics",
 )  # fmt: skip
+
+HIPCC_FLAGS = (
+    "-mllvm", "-amdgpu-early-inline-all=true", "-mllvm", "-amdgpu-function-calls=false",
+)  # fmt: skip
+"""What hipcc adds: a kernel is timed as its author's build would have it. Internal options, so they
+are tried first."""
 
 DEBIAN_PACKAGES = "clang-19 lld-19 rocm-device-libs libamdhip64-dev"
 _DEBIAN_COMPILERS = ("clang++-19", "clang++-20", "clang++-21", "clang++-18")
@@ -60,6 +67,8 @@ class Toolchain(Record, frozen=True, kw_only=True):
     installation: Installation
     version: str
     """First line that `--version` prints."""
+    more_flags: tuple[str, ...]
+    """Those of `HIPCC_FLAGS` that it takes: all or none."""
     key: str
     """Hash of compiler, headers' version, libraries and flags."""
     directory: Path
@@ -72,7 +81,7 @@ class Toolchain(Record, frozen=True, kw_only=True):
         places = [f"--offload-arch={arch}", f"--rocm-path={self.installation.root}"]
         if self.installation.libraries is not None:
             places.append(f"--rocm-device-lib-path={self.directory / 'libraries'}")
-        return (*FLAGS, *places)
+        return (*FLAGS, *self.more_flags, *places)
 
     def command(self, arch: str, *arguments: str) -> list[str]:
         """Runs the compiler for `arch` with more arguments."""
@@ -173,7 +182,8 @@ def prepare(cache_dir: Path, found: Installation, *, allow_unsandboxed: bool) ->
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     version = _version(found, cache_dir)
-    key = _key(found, version)
+    more_flags = HIPCC_FLAGS if _takes(found, HIPCC_FLAGS, cache_dir) else ()
+    key = _key(found, version, more_flags)
     confinement = establish(
         (str(found.compiler),), cache_dir, compiler_environ(cache_dir),
         allow_unsandboxed=allow_unsandboxed,
@@ -184,6 +194,7 @@ def prepare(cache_dir: Path, found: Installation, *, allow_unsandboxed: bool) ->
     return Toolchain(
         installation=found,
         version=version,
+        more_flags=more_flags,
         key=key,
         directory=directory,
         confinement=confinement,
@@ -191,21 +202,36 @@ def prepare(cache_dir: Path, found: Installation, *, allow_unsandboxed: bool) ->
 
 
 def _version(found: Installation, cwd: Path) -> str:
-    command = [str(found.compiler), "--version"]
-    try:
-        done = process.run(command, cwd=cwd, environ=compiler_environ(cwd), timeout_s=_TIMEOUT_S)
-    except OSError as error:
-        raise DeviceError(f"{found.compiler} does not start: {error}") from None
+    done = _run(found, ["--version"], cwd)
     if done.exit_code != 0:
         raise DeviceError(f"{found.compiler} --version fails: {done.output[-500:]}")
     return done.output.splitlines()[0]
 
 
-def _key(found: Installation, version: str) -> str:
+def _takes(found: Installation, flags: Sequence[str], cwd: Path) -> bool:
+    """Whether device code that needs nothing compiles with the flags."""
+    bare = ["-x", "hip", "--cuda-device-only", "-nogpulib", "-nogpuinc", "--offload-arch=gfx90a"]
+    command = [*bare, *flags, "-S", "-o", os.devnull, os.devnull]
+    return _run(found, command, cwd).exit_code == 0
+
+
+def _run(found: Installation, arguments: Sequence[str], cwd: Path) -> Completed:
+    try:
+        return process.run(
+            [str(found.compiler), *arguments],
+            cwd=cwd,
+            environ=compiler_environ(cwd),
+            timeout_s=_TIMEOUT_S,
+        )
+    except OSError as error:
+        raise DeviceError(f"{found.compiler} does not start: {error}") from None
+
+
+def _key(found: Installation, version: str, more_flags: Sequence[str]) -> str:
     """Changes with every file that an upgrade of compiler, headers or libraries replaces."""
     parts = [found.compiler.resolve(), found.header, found.root / "include/hip/hip_version.h"]
     parts += [*_libraries(found), found.root / "amdgcn/bitcode/ocml.bc"]
-    digest = hashlib.sha256(f"{version}\0{FLAGS}\0{_STAND_INS}\0{found}".encode())
+    digest = hashlib.sha256(f"{version}\0{FLAGS}\0{more_flags}\0{_STAND_INS}\0{found}".encode())
     for part in parts:
         if part.exists():
             stat = part.stat()

@@ -16,7 +16,8 @@ from hipopt.device import process
 from hipopt.device.amd.codeobject import UnreadableCode, read_code
 from hipopt.device.amd.compiler import AmdCodeObject, AmdCompiler
 from hipopt.device.amd.diagnostics import diagnostics
-from hipopt.device.amd.toolchain import compiler_environ
+from hipopt.device.amd.launch import refusal
+from hipopt.device.amd.toolchain import HIPCC_FLAGS, compiler_environ
 from hipopt.device.interface import CompileFailure
 from hipopt.errors import UsageError
 from hipopt.records import Verdict
@@ -186,6 +187,20 @@ def test_occupancy_of_a_launch(compiler: AmdCompiler) -> None:
     assert code.resources_at(64, 0).occupancy_limit == "lds"
     assert code.resources_at(1024, 32 << 10).occupancy == 4
     assert code.resources_at(1024, 33 << 10).occupancy == 0
+
+
+def test_launches_that_cannot_be(compiler: AmdCompiler) -> None:
+    """Blocks that the code or the arch has no room for are refused with both figures."""
+    source = "__global__ __launch_bounds__(256) void k(float* p) { __shared__ float s[4096];"
+    source += " s[threadIdx.x] = p[0]; __syncthreads(); p[1] = s[(int)p[2]]; }"
+    code = compiled(compiler, source)
+    assert refusal(code, 256, 48 << 10) is None
+    assert refusal(code, 257, 0) == (
+        "blocks of 257 threads, but the kernel was compiled for at most 256 (__launch_bounds__)"
+    )
+    assert refusal(code, 64, (48 << 10) + 4) == (
+        "16384 bytes of static and 49156 of dynamic LDS, but a block on gfx90a has at most 65536"
+    )
 
 
 def test_argument_layout(compiler: AmdCompiler) -> None:
@@ -362,6 +377,11 @@ def test_damaged_code(compiler: AmdCompiler) -> None:
         read_code(image.replace(b"amdhsa.kernels", b"amdhsa.colonel"))
     with pytest.raises(UnreadableCode, match="not for an AMD GPU"):
         read_code(Path(sys.executable).resolve().read_bytes())
+
+
+def test_flags_of_hipcc(compiler: AmdCompiler) -> None:
+    """Clang takes the internal options that hipcc passes it, and they are passed."""
+    assert set(HIPCC_FLAGS) <= set(compiler.toolchain.flags("gfx90a"))
 
 
 def test_unknown_arch(amd_cache: Path) -> None:
