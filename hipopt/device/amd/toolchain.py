@@ -79,6 +79,8 @@ class Toolchain(Record, frozen=True, kw_only=True):
     def flags(self, arch: str) -> tuple[str, ...]:
         """What device code for `arch` is compiled with."""
         places = [f"--offload-arch={arch}", f"--rocm-path={self.installation.root}"]
+        if self.installation.origin == "rocm":  # before the system's, which may have another HIP
+            places += ["-isystem", str(self.installation.root / "include")]
         if self.installation.libraries is not None:
             places.append(f"--rocm-device-lib-path={self.directory / 'libraries'}")
         return (*FLAGS, *self.more_flags, *places)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -358,6 +359,27 @@ def test_bad_precompiled_header_is_not_blamed(amd_cache: Path) -> None:
     bad.header.write_bytes(good.header.read_bytes()[:100_000])
     unit = capsule(source)
     assert bad.assembly(unit, (), TIMEOUT_S) == good.assembly(unit, (), TIMEOUT_S)
+
+
+def test_rocm(compiler: AmdCompiler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ROCm below any folder compiles closed in, with its own headers and libraries."""
+    installed = compiler.toolchain.installation
+    if installed.origin == "rocm":
+        pytest.skip("this machine's compiler is ROCm's")
+    assert installed.libraries is not None
+    root = tmp_path / "rocm-9.9.9"
+    for folder in ("llvm/bin", "amdgcn"):
+        (root / folder).mkdir(parents=True)
+    (root / "llvm/bin/clang++").symlink_to(installed.compiler)
+    shutil.copytree(installed.header.parent, root / "include/hip")
+    shutil.copytree(installed.libraries, root / "amdgcn/bitcode")
+    header = root / "include/hip/hip_version.h"
+    header.write_text(f"{header.read_text()}\n#define ONLY_HERE 77\n")
+    monkeypatch.setenv("ROCM_PATH", str(root))
+    of_rocm = AmdCompiler(tmp_path / "cache", "gfx90a")
+    assert of_rocm.describe().endswith(f"ROCm at {root}")
+    source = "#include <hip/hip_version.h>\n__global__ void k(int* x) { *x = ONLY_HERE; }"
+    assert compiled(of_rocm, source).kernel == "_Z1kPi"
 
 
 def test_hidden_kernel(compiler: AmdCompiler) -> None:
