@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from numpy.typing import NDArray
 
+from hipopt.device.amd.compiler import AmdCompiler
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.device.interface import (
     FORWARD,
@@ -142,6 +143,19 @@ def cpu_device(tmp_path_factory: pytest.TempPathFactory) -> CpuDevice:
 def cpu(cpu_device: CpuDevice) -> Emulator:
     """The CPU device with its one-call runner."""
     return Emulator(cpu_device)
+
+
+@pytest.fixture(scope="session")
+def amd_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache of AMD compilers that work; skips without clang for HIP, unless this is CI."""
+    cache = tmp_path_factory.mktemp("amd-cache")
+    try:
+        AmdCompiler(cache, "gfx90a").describe()
+    except DeviceError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return cache
 
 
 def _children() -> set[str]:

@@ -62,6 +62,13 @@ class CodeObject(Record, frozen=True, kw_only=True):
     """What the compiled code shows that no kernel may hold, one sentence each: calls to the host's
     libraries, code outside of a launch. A candidate may have only those of its reference."""
 
+    def resources_at(self, threads: int, lds_bytes: int) -> Resources:  # noqa: ARG002
+        """The resources when launched in blocks of `threads` with so much dynamic LDS.
+
+        Of a device that knows no occupancy always the same.
+        """
+        return self.resources
+
 
 class CompileFailure(Record, frozen=True, kw_only=True):
     """The compiler refused the source, or took too long."""

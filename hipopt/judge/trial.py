@@ -5,6 +5,7 @@ The first objection is the verdict.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -133,8 +134,16 @@ class Trial:
         assert isinstance(builds, Builds)  # noqa: S101 (narrows the type)
         for template, code in builds.device.items():
             _compare(code, self._prepared.codes[template])
-            self.resources = code.resources
+            self.resources = self._resources(code, template)
         return builds
+
+    def _resources(self, code: CodeObject, template: tuple[str, ...]) -> Resources:
+        """What the candidate takes in the first of the launches that it is judged by."""
+        workloads = (q.workload for q in self._prepared.qualified)
+        workload = next((w for w in workloads if w.template == template), None)
+        if workload is None:  # none with these arguments qualified
+            return code.resources
+        return code.resources_at(math.prod(workload.block), workload.lds_bytes)
 
     def _references(self) -> References:
         return References(
