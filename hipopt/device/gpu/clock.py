@@ -1,0 +1,62 @@
+"""The device's clock against ours: a speedup rests on it.
+
+Two lengths of the known-good kernel are timed by both clocks; what launching costs is in both and
+falls out of the difference. Each further try is twice as long, so that a busy host, which delays
+the calls around a launch, matters less and less.
+"""
+
+from __future__ import annotations
+
+from hipopt.device.gpu.attempt import Took
+from hipopt.device.gpu.gpu import Gpu, GpuCode
+from hipopt.device.gpu.knowngood import KnownGood
+
+TOLERANCE = 0.05
+"""How far the clocks may be apart, as a share."""
+SHORT_US = 20_000.0
+"""The first try's shorter launch."""
+TRIES = 5
+_MOST_ROUNDS = 1 << 30
+_BLOCKS = 4
+
+
+def calibrate(gpu: Gpu, code: GpuCode) -> float:
+    """The device's time by ours: 1 where the clocks agree; the best of up to `TRIES` tries.
+
+    Raises:
+        Stopped, Wrong: the known-good kernel fails.
+    """
+    good = KnownGood(gpu, code)
+    try:
+        rounds = _rounds_of(good, SHORT_US)
+        best = _ratio(good, rounds)
+        for number in range(1, TRIES):
+            if agree(best):
+                break
+            best = min(best, _ratio(good, rounds << number), key=lambda ratio: abs(ratio - 1))
+    finally:
+        good.close()
+    return best
+
+
+def agree(ratio: float) -> bool:
+    """Whether times of that clock can be trusted."""
+    return abs(ratio - 1) <= TOLERANCE
+
+
+def _rounds_of(good: KnownGood, least_us: float) -> int:
+    """Rounds that take at least so long by our clock."""
+    rounds = 1 << 10
+    while good.run(_BLOCKS, rounds).wall_us < least_us and rounds < _MOST_ROUNDS:
+        rounds *= 2
+    return rounds
+
+
+def _ratio(good: KnownGood, rounds: int) -> float:
+    short, long = good.run(_BLOCKS, rounds), good.run(_BLOCKS, 2 * rounds)
+    return _apart(short, long)
+
+
+def _apart(short: Took, long: Took) -> float:
+    wall_us = long.wall_us - short.wall_us
+    return (long.device_us - short.device_us) / wall_us if wall_us > 0 else 0.0

@@ -1,0 +1,98 @@
+"""Whether a GPU may be used: before its first use, and after every fault on it.
+
+Guarantee: `insist` returns only after the known-good kernel has passed, with the right results and
+a clock that agrees with ours. Where it doesn't pass within the patience that a driver's reset
+takes, the GPU is out of service for all workers of the node and `DeviceError` is raised.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+
+from hipopt.device.gpu import clock, knowngood
+from hipopt.device.gpu.attempt import Stopped
+from hipopt.device.gpu.gpu import Gpu, GpuCode
+from hipopt.device.gpu.service import Service
+from hipopt.errors import DeviceError
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 30.0
+"""How long a GPU may fail after a fault: a driver's reset takes seconds."""
+_FIRST_PAUSE_S = 0.25
+HABIT = 2
+"""A code object whose fault was not confirmed as often has it for a habit: the next one counts."""
+
+
+class Health:
+    """Of one GPU, as this process has seen it.
+
+    Args:
+        gpu: held by the caller whenever it is asked after.
+        known_good: `knowngood.capsule()` compiled for it.
+        service: where it is taken out.
+        patience_s: how long it may fail.
+    """
+
+    def __init__(
+        self, gpu: Gpu, known_good: GpuCode, service: Service, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._gpu = gpu
+        self._known_good = known_good
+        self._service = service
+        self._patience_s = patience_s
+        self._unconfirmed: Counter[str] = Counter()
+
+    def insist(self, occasion: str) -> None:
+        """The GPU does what it should, and is in service.
+
+        Raises:
+            DeviceError: it doesn't, and is out of service.
+        """
+        trouble = self._trouble()
+        if trouble is None:
+            self._service.put_back(self._gpu.unit)
+            return
+        self._service.take_out(self._gpu.unit, str(self._gpu), trouble)
+        log.error(
+            "gpu.out_of_service",
+            extra={"gpu": str(self._gpu), "reason": trouble, "occasion": occasion},
+        )
+        raise DeviceError(
+            f"{self._gpu} is out of service: the known-good kernel fails: {trouble} "
+            f"(after: {occasion}). No kernel is blamed; it is tried again in 10 minutes, or at "
+            f"once when {self._service.path(self._gpu.unit)} is removed"
+        )
+
+    def is_habit(self, sha256: str) -> bool:
+        """Whether faults of this code object that don't show again are its own all the same."""
+        return self._unconfirmed[sha256] >= HABIT
+
+    def note_unconfirmed(self, sha256: str, stopped: Stopped) -> None:
+        """A fault did not show again: the GPU's, not the kernel's."""
+        self._unconfirmed[sha256] += 1
+        log.warning(
+            "gpu.fault_unconfirmed", extra={"gpu": str(self._gpu), "what": stopped.describe()}
+        )
+
+    def _trouble(self) -> str | None:
+        """Why the GPU fails to the end of its patience; None: it passes."""
+        give_up_at = time.monotonic() + self._patience_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            trouble = knowngood.trouble(self._gpu, self._known_good) or self._clock_trouble()
+            if trouble is None or time.monotonic() + pause_s > give_up_at:
+                return trouble
+            time.sleep(pause_s)
+            pause_s *= 2
+
+    def _clock_trouble(self) -> str | None:
+        try:
+            ratio = clock.calibrate(self._gpu, self._known_good)
+        except (Stopped, knowngood.Wrong) as failure:
+            return failure.describe() if isinstance(failure, Stopped) else str(failure)
+        if clock.agree(ratio):
+            return None
+        return f"its clock shows {ratio:.2f} s for each second of ours"
