@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -39,6 +40,7 @@ public:
                Clock::time_point& began);
 
     int error = 0;
+    std::string name;  // As it was asked for.
 
 private:
     struct Message;

@@ -49,7 +49,8 @@ struct Extra {
 
 int launch(const char* call, Kernel* kernel, Dim grid, Dim block, std::uint32_t lds_bytes,
            void** extra, Event* start, Event* stop) {
-    const Fault fault = fault_of(call);
+    Fault fault = fault_of(call);
+    if (fault.action.empty()) fault = fault_of((call + (":" + kernel->name)).c_str());
     if (fault.is("error")) return static_cast<int>(fault.argument);
     if (broken) return broken;
     if (std::size_t{block.x} * block.y * block.z > 1024) return 9;
@@ -104,10 +105,13 @@ int hipSetDevice(int device) {
 int hipGetDevicePropertiesR0600(unsigned char* properties, int device) {
     if (const int error = ahead("hipGetDevicePropertiesR0600")) return error;
     if (device != 0) return no_device;
-    const int wave_size = 64;
+    const int wave_size = 64, compute_units = 1;
+    const std::size_t lds_bytes = 64 << 10;
     std::memset(properties, 0, 1472);
     std::strcpy(reinterpret_cast<char*>(properties), "Stand-in Instinct");
     std::memcpy(properties + 288, &total_bytes, sizeof total_bytes);
+    std::memcpy(properties + 296, &lds_bytes, sizeof lds_bytes);
+    std::memcpy(properties + 388, &compute_units, sizeof compute_units);
     std::memcpy(properties + 308, &wave_size, sizeof wave_size);
     std::strcpy(reinterpret_cast<char*>(properties) + 1160, "gfx942:sramecc+:xnack-");
     return success;
@@ -183,8 +187,10 @@ int hipModuleUnload(Kernel* module) {
 
 int hipModuleGetFunction(Kernel** function, Kernel* module, const char* name) {
     if (const int error = ahead("hipModuleGetFunction")) return error;
+    if (*name == '\0') return not_found;
+    module->name = name;
     *function = module;
-    return *name == '\0' ? not_found : success;
+    return success;
 }
 
 int hipEventCreateWithFlags(Event** event, unsigned) {

@@ -49,7 +49,8 @@ class StandIn:
         self._count = 0
         self.gpu = Gpu(
             kind="amd", library=self.library, token="0", unit=0xC1000, name="Stand-in Instinct",
-            arch=ARCH, memory_bytes=32 << 30, wave_size=64, bus_id="0000:c1:00.0",
+            arch=ARCH, memory_bytes=32 << 30, wave_size=64, compute_units=1, lds_bytes=64 << 10,
+            bus_id="0000:c1:00.0",
         )  # fmt: skip
 
     def fault(

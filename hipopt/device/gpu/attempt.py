@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import Any, Literal, NamedTuple
 
+from hipopt.device.gpu import scrub
 from hipopt.device.gpu.channel import Channel, Ended
 from hipopt.device.gpu.environment import child_environ
 from hipopt.device.gpu.gpu import Gpu, GpuCode
@@ -74,16 +75,16 @@ class Shape(NamedTuple):
 
 
 class Attempt:
-    """Use as `Attempt(gpu, code)`, then `load`, `launch` and `read`, and `close` in the end.
+    """Use as `Attempt(gpu, code, scrubber)`, then `load`, `launch` and `read`; `close` it.
 
     Raises:
         Stopped: the child did not come up, or the device does not take the code object.
     """
 
-    def __init__(self, gpu: Gpu, code: GpuCode) -> None:
+    def __init__(self, gpu: Gpu, code: GpuCode, scrubber: GpuCode) -> None:
         self._channel = Channel(child_environ(gpu.pin()))
         try:
-            self._ask("start", _start_request(gpu), START_TIMEOUT_S)
+            self._ask("start", _start_request(gpu, scrubber), START_TIMEOUT_S)
             self._ask(
                 "open",
                 {"do": "open", "image": str(code.path), "kernel": code.kernel,
@@ -147,11 +148,12 @@ class Attempt:
             raise Stopped(stage, ended) from None
 
 
-def _start_request(gpu: Gpu) -> dict[str, Any]:
+def _start_request(gpu: Gpu, scrubber: GpuCode) -> dict[str, Any]:
     return {
         "do": "start",
         "kind": gpu.kind,
         "library": str(gpu.library),
-        "flush_bytes": gpu.flush_bytes,
-        "pad_bytes": 1 + secrets.randbelow(_PAD_BYTES),
+        # what lies before the buffers moves them: no two sessions share addresses
+        "flush_bytes": gpu.flush_bytes + secrets.randbelow(_PAD_BYTES),
+        "scrub": scrub.request(gpu, scrubber),
     }

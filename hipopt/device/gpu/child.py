@@ -32,12 +32,12 @@ Json = dict[str, Any]
 class Hands:
     """The device's state as this process has made it."""
 
-    def __init__(self, runtime: Runtime, flush_bytes: int, pad_bytes: int) -> None:
+    def __init__(self, runtime: Runtime, flush_bytes: int, scrub: Json) -> None:
         self._runtime = runtime
-        # what lies before it moves all that comes after: no two sessions share addresses
-        runtime.allocate(pad_bytes)
         self._flush_bytes = flush_bytes
         self._flush_at = runtime.allocate(flush_bytes)
+        self._scrub = scrub
+        self._scrubber = runtime.function(runtime.load(_read(scrub["image"])), scrub["kernel"])
         self._image = b""
         self._kernel = ""
         self._keeps_state = True
@@ -74,11 +74,19 @@ class Hands:
         return {"say": "loaded", "address": self._arena}
 
     def arm(self) -> None:
-        """Everything is as it was loaded, nothing of it in the caches, and the device at rest."""
+        """All memory is as it was loaded, LDS scrubbed, the caches cold, and the device at rest.
+
+        All that was ever allocated here is written: a kernel finds nothing of an earlier launch.
+        """
         if self._is_used and self._keeps_state:
             self._runtime.unload(self._module)
             self._load_module()
         self._runtime.copy_to_device(self._arena, self._before, self._arena_bytes)
+        how = self._scrub
+        self._runtime.timed_launch(
+            self._scrubber, how["grid"], how["block"], how["lds_bytes"],
+            bytes.fromhex(how["arguments"]),
+        )  # fmt: skip
         self._runtime.fill(self._flush_at, 0x5A, self._flush_bytes)
         self._runtime.synchronize()
         self._is_used = True
@@ -150,7 +158,7 @@ class Child:
 
     def _start(self, request: Json) -> Json:
         assert self._runtime is not None  # noqa: S101 (narrows the type)
-        self._hands = Hands(self._runtime, request["flush_bytes"], request["pad_bytes"])
+        self._hands = Hands(self._runtime, request["flush_bytes"], request["scrub"])
         free, total = self._runtime.memory()
         return {"say": "started", "free_bytes": free, "total_bytes": total}
 

@@ -7,35 +7,33 @@ the calls around a launch, matters less and less.
 
 from __future__ import annotations
 
+import math
+
 from hipopt.device.gpu.attempt import Took
-from hipopt.device.gpu.gpu import Gpu, GpuCode
 from hipopt.device.gpu.knowngood import KnownGood
 
 TOLERANCE = 0.05
 """How far the clocks may be apart, as a share."""
-SHORT_US = 20_000.0
+SHORT_US = 10_000.0
 """The first try's shorter launch."""
 TRIES = 5
+_FEWEST_ROUNDS = 1 << 12
 _MOST_ROUNDS = 1 << 30
 _BLOCKS = 4
 
 
-def calibrate(gpu: Gpu, code: GpuCode) -> float:
+def calibrate(good: KnownGood) -> float:
     """The device's time by ours: 1 where the clocks agree; the best of up to `TRIES` tries.
 
     Raises:
         Stopped, Wrong: the known-good kernel fails.
     """
-    good = KnownGood(gpu, code)
-    try:
-        rounds = _rounds_of(good, SHORT_US)
-        best = _ratio(good, rounds)
-        for number in range(1, TRIES):
-            if agree(best):
-                break
-            best = min(best, _ratio(good, rounds << number), key=lambda ratio: abs(ratio - 1))
-    finally:
-        good.close()
+    rounds = _rounds_of(good, SHORT_US)
+    best = _ratio(good, rounds)
+    for number in range(1, TRIES):
+        if agree(best):
+            break
+        best = min(best, _ratio(good, rounds << number), key=lambda ratio: abs(ratio - 1))
     return best
 
 
@@ -45,10 +43,13 @@ def agree(ratio: float) -> bool:
 
 
 def _rounds_of(good: KnownGood, least_us: float) -> int:
-    """Rounds that take at least so long by our clock."""
-    rounds = 1 << 10
-    while good.run(_BLOCKS, rounds).wall_us < least_us and rounds < _MOST_ROUNDS:
-        rounds *= 2
+    """Rounds that take about so long by our clock, or longer."""
+    rounds = _FEWEST_ROUNDS
+    while rounds < _MOST_ROUNDS:
+        wall_us = good.run(_BLOCKS, rounds).wall_us
+        if wall_us >= least_us:
+            break
+        rounds *= 2 ** math.ceil(math.log2(max(least_us / wall_us, 2.0)))
     return rounds
 
 

@@ -25,6 +25,8 @@ class _Found(Record, frozen=True, kw_only=True):
     arch: str
     memory_bytes: int
     wave_size: int
+    compute_units: int
+    lds_bytes: int
     bus_id: str
 
 
@@ -53,17 +55,8 @@ def unit_of(bus_id: str) -> int:
 
 
 def _gpu(kind: GpuKind, library: Path, token: str, found: _Found) -> Gpu:
-    return Gpu(
-        kind=kind,
-        library=library,
-        token=token,
-        unit=unit_of(found.bus_id),
-        name=found.name,
-        arch=found.arch,
-        memory_bytes=found.memory_bytes,
-        wave_size=found.wave_size,
-        bus_id=found.bus_id,
-    )
+    told = msgspec.structs.asdict(found)
+    return Gpu(kind=kind, library=library, token=token, unit=unit_of(found.bus_id), **told)
 
 
 def _ask(kind: GpuKind, library: Path, pin: dict[str, str]) -> list[_Found]:

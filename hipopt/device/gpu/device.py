@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
-from hipopt.device.gpu import knowngood
-from hipopt.device.gpu.gpu import Gpu, GpuCode
+from hipopt.device.gpu import knowngood, scrub
+from hipopt.device.gpu.gpu import Gpu, GpuCode, Tools
 from hipopt.device.gpu.gpus import Gpus
 from hipopt.device.gpu.health import PATIENCE_S
 from hipopt.device.gpu.session import GpuSession
@@ -18,7 +18,7 @@ from hipopt.errors import DeviceError
 from hipopt.source.capsule import Capsule
 
 COMPILE_TIMEOUT_S = 120.0
-"""Of the known-good kernel, once a cache."""
+"""Of each of our own kernels, once a cache."""
 
 
 class Compiler(Protocol):
@@ -51,7 +51,7 @@ class GpuDevice:
         self, gpus: Sequence[Gpu], compiler: Compiler, slots: Path, patience_s: float = PATIENCE_S
     ) -> None:
         self._compiler = compiler
-        self._gpus = Gpus(gpus, slots, cache(self._known_good), patience_s)
+        self._gpus = Gpus(gpus, slots, cache(self._tools), patience_s)
         self._any = gpus[0]
 
     def describe(self) -> DeviceDescription:
@@ -88,8 +88,11 @@ class GpuDevice:
         """
         return self._gpus.exclusive()
 
-    def _known_good(self) -> GpuCode:
-        made = self._compiler.compile(knowngood.capsule(), (), COMPILE_TIMEOUT_S)
+    def _tools(self) -> Tools:
+        return Tools(known_good=self._own(knowngood.capsule()), scrub=self._own(scrub.capsule()))
+
+    def _own(self, capsule: Capsule) -> GpuCode:
+        made = self._compiler.compile(capsule, (), COMPILE_TIMEOUT_S)
         if isinstance(made, CompileFailure):
-            raise DeviceError(f"the known-good kernel does not compile: {made.output}")
+            raise DeviceError(f"hipopt's own {capsule.kernel} does not compile: {made.output}")
         return made

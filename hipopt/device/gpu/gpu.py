@@ -42,6 +42,9 @@ class Gpu(Record, frozen=True, kw_only=True):
     arch: str
     memory_bytes: int
     wave_size: int
+    compute_units: int
+    lds_bytes: int
+    """That a block can have."""
     bus_id: str
     """E.g. `0000:c1:00.0`."""
 
@@ -80,3 +83,10 @@ class GpuCode(CodeObject, frozen=True, kw_only=True):
     """One for each of `parameters`; what the runtime itself adds is not among them."""
     keeps_state: bool = True
     """Whether it may have variables that outlive a launch: it is then loaded anew for each."""
+
+
+class Tools(Record, frozen=True, kw_only=True):
+    """Our own kernels, compiled for a GPU's arch."""
+
+    known_good: GpuCode
+    scrub: GpuCode

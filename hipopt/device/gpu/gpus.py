@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hipopt.device.gpu.gpu import Gpu, GpuCode
+from hipopt.device.gpu.gpu import Gpu, GpuCode, Tools
 from hipopt.device.gpu.health import PATIENCE_S, Health
 from hipopt.device.gpu.service import Service
 from hipopt.device.gpu.session import GpuSession
@@ -26,7 +26,7 @@ class Gpus:
     Args:
         gpus: those that this worker may use.
         directory: of the node's slots.
-        known_good: `knowngood.capsule()` compiled for them; asked for on first use.
+        tools: our own kernels for them; asked for on first use.
         patience_s: how long a GPU may fail the known-good kernel before it is out of service.
 
     Raises:
@@ -34,7 +34,7 @@ class Gpus:
     """
 
     def __init__(
-        self, gpus: Sequence[Gpu], directory: Path, known_good: Callable[[], GpuCode],
+        self, gpus: Sequence[Gpu], directory: Path, tools: Callable[[], Tools],
         patience_s: float = PATIENCE_S,
     ) -> None:  # fmt: skip
         archs = sorted({gpu.arch for gpu in gpus})
@@ -49,7 +49,7 @@ class Gpus:
         self._gpus = {gpu.unit: gpu for gpu in gpus}
         self._directory = directory
         self._service = Service(directory)
-        self._known_good = known_good
+        self._tools = tools
         self._patience_s = patience_s
         self._healths: dict[int, Health] = {}
 
@@ -61,7 +61,7 @@ class Gpus:
         """
         if self.held is None or not isinstance(code, GpuCode):
             raise DeviceError("a session needs a GPU that is held, and a code object made for GPUs")
-        return GpuSession(self.held, code, self._health(self.held))
+        return GpuSession(self.held, code, self._health(self.held), self._tools().scrub)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -117,6 +117,5 @@ class Gpus:
 
     def _health(self, gpu: Gpu) -> Health:
         if gpu.unit not in self._healths:
-            known_good = self._known_good()
-            self._healths[gpu.unit] = Health(gpu, known_good, self._service, self._patience_s)
+            self._healths[gpu.unit] = Health(gpu, self._tools(), self._service, self._patience_s)
         return self._healths[gpu.unit]

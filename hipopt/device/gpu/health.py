@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from contextlib import closing
 
-from hipopt.device.gpu import clock, knowngood
+from hipopt.device.gpu import clock
 from hipopt.device.gpu.attempt import Stopped
-from hipopt.device.gpu.gpu import Gpu, GpuCode
+from hipopt.device.gpu.gpu import Gpu, Tools
+from hipopt.device.gpu.knowngood import KnownGood, Wrong
 from hipopt.device.gpu.service import Service
 from hipopt.errors import DeviceError
 
@@ -31,16 +33,16 @@ class Health:
 
     Args:
         gpu: held by the caller whenever it is asked after.
-        known_good: `knowngood.capsule()` compiled for it.
+        tools: our own kernels for it.
         service: where it is taken out.
         patience_s: how long it may fail.
     """
 
     def __init__(
-        self, gpu: Gpu, known_good: GpuCode, service: Service, patience_s: float = PATIENCE_S
+        self, gpu: Gpu, tools: Tools, service: Service, patience_s: float = PATIENCE_S
     ) -> None:
         self._gpu = gpu
-        self._known_good = known_good
+        self._tools = tools
         self._service = service
         self._patience_s = patience_s
         self._unconfirmed: Counter[str] = Counter()
@@ -82,17 +84,22 @@ class Health:
         give_up_at = time.monotonic() + self._patience_s
         pause_s = _FIRST_PAUSE_S
         while True:
-            trouble = knowngood.trouble(self._gpu, self._known_good) or self._clock_trouble()
+            trouble = self._look()
             if trouble is None or time.monotonic() + pause_s > give_up_at:
                 return trouble
             time.sleep(pause_s)
             pause_s *= 2
 
-    def _clock_trouble(self) -> str | None:
+    def _look(self) -> str | None:
+        """Why the GPU can't be trusted, as seen in one fresh child; None: it can."""
         try:
-            ratio = clock.calibrate(self._gpu, self._known_good)
-        except (Stopped, knowngood.Wrong) as failure:
-            return failure.describe() if isinstance(failure, Stopped) else str(failure)
+            with closing(KnownGood(self._gpu, self._tools)) as good:
+                good.check()
+                ratio = clock.calibrate(good)
+        except Stopped as stopped:
+            return stopped.describe()
+        except Wrong as wrong:
+            return str(wrong)
         if clock.agree(ratio):
             return None
         return f"its clock shows {ratio:.2f} s for each second of ours"

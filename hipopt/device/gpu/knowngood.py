@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.device.gpu.arguments import pack
-from hipopt.device.gpu.attempt import Attempt, Shape, Stopped, Took
-from hipopt.device.gpu.gpu import Gpu, GpuCode
+from hipopt.device.gpu.attempt import Attempt, Shape, Took
+from hipopt.device.gpu.gpu import Gpu, Tools
 from hipopt.device.gpu.memory import Arena, random_shift
 from hipopt.records import Scalar
 from hipopt.source.capsule import Capsule
@@ -77,19 +77,27 @@ class Wrong(Exception):
 
 
 class KnownGood:
-    """The kernel in a child of its own. Use as `KnownGood(gpu, code)`, and `close` in the end.
+    """The kernel in a child of its own. Use as `KnownGood(gpu, tools)`, and `close` in the end.
 
     Raises:
         Stopped: the child or the kernel did not get on.
     """
 
-    def __init__(self, gpu: Gpu, code: GpuCode) -> None:
-        self._code = code
-        self._attempt = Attempt(gpu, code)
+    def __init__(self, gpu: Gpu, tools: Tools) -> None:
+        self._code = tools.known_good
+        self._attempt = Attempt(gpu, tools.known_good, tools.scrub)
 
     def close(self) -> None:
         """The child's process group is dead."""
         self._attempt.close()
+
+    def check(self) -> None:
+        """All of the GPU computes what it should.
+
+        Raises:
+            Wrong, Stopped: as `run`.
+        """
+        self.run(CHECK_BLOCKS, CHECK_ROUNDS)
 
     def run(self, blocks: int, rounds: int) -> Took:
         """How long a launch took, whose results are right.
@@ -119,20 +127,3 @@ class KnownGood:
         if wrong:
             raise Wrong(f"{wrong} of {left.size} words are wrong")
         return took
-
-
-def trouble(gpu: Gpu, code: GpuCode) -> str | None:
-    """Why the GPU can't be trusted, by one run in a fresh child; None: it can."""
-    try:
-        good = KnownGood(gpu, code)
-    except Stopped as stopped:
-        return stopped.describe()
-    try:
-        good.run(CHECK_BLOCKS, CHECK_ROUNDS)
-    except Stopped as stopped:
-        return stopped.describe()
-    except Wrong as wrong:
-        return str(wrong)
-    finally:
-        good.close()
-    return None

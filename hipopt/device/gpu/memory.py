@@ -25,6 +25,8 @@ ZONE_BYTES = 64 << 10
 """The least red zone: more than a block's threads reach that overrun by one element each."""
 MOST_ZONE_BYTES = 4 << 20
 """Between those, a zone is as large as an eighth of its buffer: a row too far, a block too many."""
+PIECE_BYTES = 2 << 20
+"""What allocators hand out at the least: what is behind the last zone would be nobody's."""
 _SHIFTS = 4096
 """Places at which the first buffer may begin, `ALIGNMENT` apart."""
 _F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h; the fcntl module names it from Python 3.14 on
@@ -72,7 +74,8 @@ def place(sizes: Sequence[int], shift: int) -> tuple[list[Placement], int]:
         start = at + zone_bytes(nbytes)
         placed.append(Placement(start, nbytes))
         at = _round_up(start + nbytes + zone_bytes(nbytes))
-    return placed, at - shift + _SHIFTS * ALIGNMENT
+    whole = at - shift + _SHIFTS * ALIGNMENT
+    return placed, -(-whole // PIECE_BYTES) * PIECE_BYTES
 
 
 class Arena:

@@ -39,12 +39,14 @@ class GpuSession:
         gpu: held by the caller.
         code: what runs.
         health: of that GPU.
+        scrubber: `scrub.capsule()` compiled for it.
     """
 
-    def __init__(self, gpu: Gpu, code: GpuCode, health: Health) -> None:
+    def __init__(self, gpu: Gpu, code: GpuCode, health: Health, scrubber: GpuCode) -> None:
         self._gpu = gpu
         self._code = code
         self._health = health
+        self._scrubber = scrubber
         self._attempt: Attempt | None = None
         self._arena: Arena | None = None
         self._shape = Shape((1, 1, 1), (1, 1, 1), 0)
@@ -118,7 +120,7 @@ class GpuSession:
         if self._arena is None:
             raise DeviceError("nothing is loaded: call load before launch and read")
         if self._attempt is None:
-            self._attempt = Attempt(self._gpu, self._code)
+            self._attempt = Attempt(self._gpu, self._code, self._scrubber)
             self._packed = None
         if self._packed is None:
             address = self._attempt.load(self._shape, self._arena)

@@ -106,7 +106,7 @@ _ARGUMENTS, _ARGUMENT_BYTES = 1, 2
 
 
 class Properties(dict[str, Any]):
-    """Of a device: name, arch, memory_bytes, wave_size, bus_id."""
+    """Of a device: name, arch, memory_bytes, wave_size, compute_units, lds_bytes, bus_id."""
 
 
 class Runtime:
@@ -271,7 +271,9 @@ class HipRuntime(Runtime):
         # clang's offload-arch reads the arch at the same offsets
         is_new = hasattr(self._library, "hipGetDevicePropertiesR0600")
         call = "hipGetDevicePropertiesR0600" if is_new else "hipGetDeviceProperties"
-        memory_at, wave_at, arch_at = (288, 308, 1160) if is_new else (256, 276, 396)
+        memory_at, lds_at, wave_at, units_at, arch_at = (
+            (288, 296, 308, 388, 1160) if is_new else (256, 264, 276, 336, 396)
+        )
         raw = (c_char * 4096)()
         self.call(call, raw, c_int(device))
         arch = ctypes.string_at(ctypes.addressof(raw) + arch_at).decode()
@@ -280,6 +282,8 @@ class HipRuntime(Runtime):
             arch=arch.partition(":")[0],
             memory_bytes=c_size_t.from_buffer(raw, memory_at).value,
             wave_size=c_int.from_buffer(raw, wave_at).value,
+            compute_units=c_int.from_buffer(raw, units_at).value,
+            lds_bytes=c_size_t.from_buffer(raw, lds_at).value,
             bus_id=self.bus_id(device),
         )
 
@@ -319,17 +323,19 @@ class CudaRuntime(Runtime):
         self.call("cuCtxSetCurrent", context)
 
     def properties(self, device: int) -> Properties:
-        """By the driver's attributes (cuda.h: 75, 76 are the compute capability, 10 the warp)."""
+        """By the driver's attributes, as cuda.h numbers them."""
         name = ctypes.create_string_buffer(256)
         self.call("cuDeviceGetName", name, c_int(256), c_int(device))
         total = c_size_t()
         self.call("cuDeviceTotalMem_v2", byref(total), c_int(device))
-        major, minor, wave = (self._attribute(device, which) for which in (75, 76, 10))
+        major, minor = self._attribute(device, 75), self._attribute(device, 76)
         return Properties(
             name=name.value.decode(),
             arch=f"sm_{major}{minor}",
             memory_bytes=total.value,
-            wave_size=wave,
+            wave_size=self._attribute(device, 10),
+            compute_units=self._attribute(device, 16),
+            lds_bytes=self._attribute(device, 8),
             bus_id=self.bus_id(device),
         )
 

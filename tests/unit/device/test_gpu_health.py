@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from hipopt.device.gpu import attempt
 from hipopt.device.gpu.device import GpuDevice
 from hipopt.device.gpu.service import RECHECK_S, Absence, Service
 from hipopt.device.interface import Fault, Launched
@@ -23,7 +24,8 @@ __global__ void k(const float* x, float* y, int n) {
 """
 X = np.arange(1000, dtype=np.float32)
 ARGS = [X, np.zeros_like(X), Scalar(name="n", scalar="int32", value=1000)]
-LAUNCH = "hipExtModuleLaunchKernel"
+ANY = "hipExtModuleLaunchKernel"
+LAUNCH = f"{ANY}:k"
 
 
 def doubled(device: GpuDevice, standin: StandIn, timeout_s: float = 20.0) -> bool | Fault:
@@ -48,6 +50,8 @@ def is_in_service(standin: StandIn, slots: Path) -> bool:
         ("hipModuleLoadData", "error", 209),
         ("hipMemcpyHtoD", "error", 999),
         ("hipMemsetD8Async", "die", 9),
+        (ANY, "error", 719),
+        (ANY, "fault", 700),
         (LAUNCH, "error", 719),
         (LAUNCH, "fault", 700),
         (LAUNCH, "fault", 214),
@@ -64,17 +68,65 @@ def test_a_fault_that_does_not_show_again(
     """One fault of the GPU at any stage: the launch succeeds all the same, the GPU stays."""
     with gpu_device.exclusive():
         standin.fault(call, action, argument)
-        assert doubled(gpu_device, standin, timeout_s=2.0) is True
+        assert doubled(gpu_device, standin, timeout_s=3.0 if action == "hang" else 20.0) is True
         assert standin.faults_left == 0
     assert is_in_service(standin, tmp_path / "slots")
+
+
+@pytest.mark.parametrize(
+    ("action", "argument", "verdict", "words"),
+    [
+        ("fault", 700, Verdict.OUT_OF_BOUNDS, "hipErrorIllegalAddress"),
+        ("abort", 0, Verdict.OUT_OF_BOUNDS, "Memory access fault by GPU"),
+        ("fault", 719, Verdict.CRASHED, "hipErrorLaunchFailure"),
+        ("die", 6, Verdict.CRASHED, "SIGABRT"),
+        ("die", 11, Verdict.CRASHED, "SIGSEGV"),
+        ("error", 9, Verdict.REJECTED, "hipErrorInvalidConfiguration"),
+        ("hang", 0, Verdict.TIMEOUT, "within 0.5 s"),
+    ],
+)
+def test_a_fault_that_shows_again(
+    gpu_device: GpuDevice, standin: StandIn, tmp_path: Path, action: str, argument: float,
+    verdict: Verdict, words: str,
+) -> None:  # fmt: skip
+    """A fault of one kernel alone is that kernel's, on a GPU that stays in service."""
+    with gpu_device.exclusive():
+        standin.fault(LAUNCH, action, argument, once=False)
+        fault = doubled(gpu_device, standin, timeout_s=0.5 if action == "hang" else 20.0)
+    assert isinstance(fault, Fault)
+    assert fault.verdict == verdict
+    assert words in fault.reason
+    assert is_in_service(standin, tmp_path / "slots")
+
+
+@pytest.mark.parametrize("error", [100, 214, 999])
+def test_errors_that_speak_of_the_device(
+    gpu_device: GpuDevice, standin: StandIn, error: int
+) -> None:
+    """A lost device or a memory error is no kernel's fault, even if it shows twice."""
+    with gpu_device.exclusive():
+        standin.fault(LAUNCH, "fault", error, once=False)
+        with pytest.raises(DeviceError, match="twice, while its known-good kernel runs"):
+            doubled(gpu_device, standin)
+
+
+def test_a_device_that_hangs_before_the_kernel(
+    gpu_device: GpuDevice, standin: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Waiting for anything has a deadline, and what no kernel has a part in blames none."""
+    with gpu_device.exclusive():
+        monkeypatch.setattr(attempt, "STEP_TIMEOUT_S", 5.0)
+        standin.fault("hipMemsetD8Async", "hang")
+        assert doubled(gpu_device, standin) is True
+        assert standin.faults_left == 0
 
 
 @pytest.mark.parametrize(
     ("call", "action", "argument", "words"),
     [
         ("hipSetDevice", "error", 101, "hipSetDevice returned hipErrorInvalidDevice"),
-        (LAUNCH, "fault", 719, "hipErrorLaunchFailure"),
-        (LAUNCH, "abort", 0, "Memory access fault by GPU"),
+        (ANY, "fault", 719, "hipErrorLaunchFailure"),
+        (ANY, "abort", 0, "Memory access fault by GPU"),
         ("hipMemcpyDtoH", "corrupt", 70_000, "wrong|changed|written"),
         ("hipEventElapsedTime", "scale", 0.5, r"its clock shows 0\.\d+ s for each second of ours"),
     ],
