@@ -1,4 +1,4 @@
-"""The whole judge on GPUs, the runtime being the stand-in: verdicts, faults amid them, no traces."""
+"""The whole judge on GPUs, on the stand-in runtime: verdicts, faults amid them, no traces."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def prepared(judge: Judge) -> Prepared:
     return ready
 
 
-def test_verdicts(judge: Judge, standin: StandIn) -> None:
+def test_verdicts(judge: Judge) -> None:
     """Right, wrong, out of bounds, crashing and endless candidates are told apart on the GPU."""
     ready = prepared(judge)
     found = {
@@ -97,7 +97,8 @@ def test_faults_of_the_gpu_change_no_verdict(judge: Judge, standin: StandIn) -> 
     """Faults that strike while a right and a wrong candidate are judged leave both verdicts."""
     ready = prepared(judge)
     faults = [
-        ("hipInit", "error", 100), ("hipModuleLoadData", "die", 11), ("hipMemcpyHtoD", "error", 999),
+        ("hipInit", "error", 100), ("hipModuleLoadData", "die", 11),
+        ("hipMemcpyHtoD", "error", 999),
         (LAUNCH, "fault", 700), (f"{LAUNCH}:k", "abort", 0), ("hipMemcpyDtoH", "corrupt", 0),
     ]  # fmt: skip
     random.Random(5).shuffle(faults)

@@ -24,8 +24,10 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 30.0
 """How long a GPU may fail after a fault: a driver's reset takes seconds."""
 _FIRST_PAUSE_S = 0.25
-HABIT = 2
-"""A code object whose fault was not confirmed as often has it for a habit: the next one counts."""
+HABIT = 3
+HABIT_SHARE = 0.02
+"""A code object that as often, and in that share of its launches, had faults that did not show
+again has them for a habit."""
 
 
 class Health:
@@ -45,6 +47,7 @@ class Health:
         self._tools = tools
         self._service = service
         self._patience_s = patience_s
+        self._launches: Counter[str] = Counter()
         self._unconfirmed: Counter[str] = Counter()
 
     def insist(self, occasion: str) -> None:
@@ -68,16 +71,23 @@ class Health:
             f"once when {self._service.path(self._gpu.unit)} is removed"
         )
 
-    def is_habit(self, sha256: str) -> bool:
-        """Whether faults of this code object that don't show again are its own all the same."""
-        return self._unconfirmed[sha256] >= HABIT
+    def note_launch(self, sha256: str) -> None:
+        """A launch of this code object ended well."""
+        self._launches[sha256] += 1
 
-    def note_unconfirmed(self, sha256: str, stopped: Stopped) -> None:
-        """A fault did not show again: the GPU's, not the kernel's."""
-        self._unconfirmed[sha256] += 1
+    def note_unconfirmed(self, sha256: str, stopped: Stopped, *, counts: bool) -> bool:
+        """A fault did not show again: the GPU's, unless it is this code object's habit (True).
+
+        Only what `counts` may become one.
+        """
         log.warning(
             "gpu.fault_unconfirmed", extra={"gpu": str(self._gpu), "what": stopped.describe()}
         )
+        if not counts:
+            return False
+        self._unconfirmed[sha256] += 1
+        found = self._unconfirmed[sha256]
+        return found >= HABIT and found >= HABIT_SHARE * self._launches[sha256]
 
     def _trouble(self) -> str | None:
         """Why the GPU fails to the end of its patience; None: it passes."""

@@ -4,7 +4,7 @@ Guarantee: a kernel gets a fault only if it faulted twice, each time in a fresh 
 session's own, and the GPU ran the known-good kernel right after each. A fault that does not show
 again is the GPU's, is logged, and costs the session nothing but time. A GPU that fails the
 known-good kernel raises `DeviceError`, and no kernel is blamed. Price: a fault costs three more
-starts of a child. Scope: a kernel that faults now and then is blamed for its third.
+starts of a child. Scope: a kernel that faults often enough, if not always, is blamed for its third.
 """
 
 from __future__ import annotations
@@ -133,6 +133,7 @@ class GpuSession:
         attempt, packed = self._loaded()
         took = attempt.launch(packed, self._timeout_s)
         self._is_launched = True
+        self._health.note_launch(self._code.sha256)
         return Launched(time_us=took.device_us)
 
     def _read_back(self) -> list[NDArray[Any]]:
@@ -159,9 +160,10 @@ class GpuSession:
             result = action()
         except Stopped as second:
             return self._settle(second, timeout_s)
-        if self._health.is_habit(self._code.sha256):
+        if self._health.note_unconfirmed(
+            self._code.sha256, first, counts=_may_be_the_kernel(first)
+        ):
             return self._settle(first, timeout_s)
-        self._health.note_unconfirmed(self._code.sha256, first)
         return result
 
     def _settle(self, stopped: Stopped, timeout_s: float) -> Fault:
@@ -208,3 +210,9 @@ class GpuSession:
         if self._arena is not None:
             self._arena.close()
             self._arena = None
+
+
+def _may_be_the_kernel(stopped: Stopped) -> bool:
+    """Whether a kernel can be what stopped an attempt."""
+    is_device = stopped.ended is not None and faults.is_device(stopped.ended)
+    return stopped.stage in {"launch", "zones"} and not is_device
