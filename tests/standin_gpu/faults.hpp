@@ -11,6 +11,7 @@
 //   abort 0     what the vendor's runtime says of a memory fault, then abort()
 //   corrupt N   (of a copy to the host) byte N of what is copied is flipped
 //   scale F     (of an elapsed time) is multiplied by F
+//   used N      (of the free memory) N bytes are somebody else's
 #ifndef STANDIN_FAULTS_HPP
 #define STANDIN_FAULTS_HPP
 

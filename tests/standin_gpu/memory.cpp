@@ -34,6 +34,12 @@ bool Memory::free(std::uint64_t address) {
     return true;
 }
 
+std::size_t Memory::allocated() const {
+    std::size_t sum = 0;
+    for (const auto& [address, bytes] : allocations_) sum += bytes;
+    return sum;
+}
+
 void Memory::touch(std::uint64_t address) {
     const auto& [start, size] = *std::prev(allocations_.upper_bound(address));
     touched_[start] = size;

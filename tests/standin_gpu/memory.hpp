@@ -27,6 +27,7 @@ public:
     // Where this process sees the bytes; null where they are not all in one allocation.
     unsigned char* at(std::uint64_t address, std::size_t bytes) const;
 
+    std::size_t allocated() const;
     // Address and bytes of what was touched.
     const std::map<std::uint64_t, std::size_t>& touched() const { return touched_; }
     int file() const { return file_; }

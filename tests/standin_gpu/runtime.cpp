@@ -135,8 +135,11 @@ int hipFree(std::uint64_t address) {
 }
 
 int hipMemGetInfo(std::size_t* free, std::size_t* total) {
-    if (const int error = ahead("hipMemGetInfo")) return error;
-    *free = *total = total_bytes;
+    const Fault fault = fault_of("hipMemGetInfo");
+    if (fault.is("error")) return static_cast<int>(fault.argument);
+    *total = total_bytes;
+    *free = total_bytes - memory().allocated();
+    if (fault.is("used")) *free -= static_cast<std::size_t>(fault.argument);
     return success;
 }
 

@@ -84,7 +84,11 @@ class Attempt:
     def __init__(self, gpu: Gpu, code: GpuCode, scrubber: GpuCode) -> None:
         self._channel = Channel(child_environ(gpu.pin()))
         try:
-            self._ask("start", _start_request(gpu, scrubber), START_TIMEOUT_S)
+            request = _start_request(gpu, scrubber)
+            started = self._ask("start", request, START_TIMEOUT_S)
+            used = int(started["total_bytes"]) - int(started["free_bytes"])
+            self.others_bytes = max(0, used - int(request["flush_bytes"]))
+            """Memory on the GPU that is not this child's, its runtime's share included."""
             self._ask(
                 "open",
                 {"do": "open", "image": str(code.path), "kernel": code.kernel,

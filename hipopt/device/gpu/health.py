@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from contextlib import closing
 
-from hipopt.device.gpu import clock
+from hipopt.device.gpu import clock, telemetry
 from hipopt.device.gpu.attempt import Stopped
 from hipopt.device.gpu.gpu import Gpu, Tools
 from hipopt.device.gpu.knowngood import KnownGood, Wrong
@@ -28,6 +28,9 @@ HABIT = 3
 HABIT_SHARE = 0.02
 """A code object that as often, and in that share of its launches, had faults that did not show
 again has them for a habit."""
+_BUSY_PERCENT = 10.0
+_OTHERS_BYTES = 4 << 30
+"""More than a runtime and a driver take for themselves."""
 
 
 class Health:
@@ -47,6 +50,7 @@ class Health:
         self._tools = tools
         self._service = service
         self._patience_s = patience_s
+        self._others_bytes = 0
         self._launches: Counter[str] = Counter()
         self._unconfirmed: Counter[str] = Counter()
 
@@ -56,8 +60,10 @@ class Health:
         Raises:
             DeviceError: it doesn't, and is out of service.
         """
+        busy_percent = telemetry.look(self._gpu).busy_percent
         trouble = self._trouble()
         if trouble is None:
+            self.note_others(busy_percent, self._others_bytes)
             self._service.put_back(self._gpu.unit)
             return
         self._service.take_out(self._gpu.unit, str(self._gpu), trouble)
@@ -70,6 +76,18 @@ class Health:
             f"(after: {occasion}). No kernel is blamed; it is tried again in 10 minutes, or at "
             f"once when {self._service.path(self._gpu.unit)} is removed"
         )
+
+    def note_others(self, busy_percent: float | None, others_bytes: int) -> bool:
+        """Whether somebody else seems to use the GPU, which is logged: times are not ours alone."""
+        busy = busy_percent is not None and busy_percent > _BUSY_PERCENT
+        if not busy and others_bytes <= _OTHERS_BYTES:
+            return False
+        log.warning(
+            "gpu.shared",
+            extra={"gpu": str(self._gpu), "busy_percent": busy_percent,
+                   "others_bytes": others_bytes},
+        )  # fmt: skip
+        return True
 
     def note_launch(self, sha256: str) -> None:
         """A launch of this code object ended well."""
@@ -104,6 +122,7 @@ class Health:
         """Why the GPU can't be trusted, as seen in one fresh child; None: it can."""
         try:
             with closing(KnownGood(self._gpu, self._tools)) as good:
+                self._others_bytes = good.others_bytes
                 good.check()
                 ratio = clock.calibrate(good)
         except Stopped as stopped:

@@ -87,6 +87,11 @@ class KnownGood:
         self._code = tools.known_good
         self._attempt = Attempt(gpu, tools.known_good, tools.scrub)
 
+    @property
+    def others_bytes(self) -> int:
+        """Memory on the GPU that is not this child's."""
+        return self._attempt.others_bytes
+
     def close(self) -> None:
         """The child's process group is dead."""
         self._attempt.close()

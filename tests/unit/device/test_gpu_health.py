@@ -198,6 +198,18 @@ def test_a_kernel_that_faults_now_and_then(gpu_device: GpuDevice, standin: Stand
     assert fault.verdict == Verdict.CRASHED
 
 
+def test_somebody_else_is_noticed(
+    gpu_device: GpuDevice, standin: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A GPU whose memory somebody else has taken is used, and the log says so."""
+    with gpu_device.exclusive():
+        assert "gpu.shared" not in caplog.text
+        standin.fault("hipMemGetInfo", "used", 8 << 30, once=False)
+        standin.fault(LAUNCH, "fault", 719)
+        assert doubled(gpu_device, standin) is True
+    assert "gpu.shared" in caplog.text
+
+
 def test_one_arch(standin: StandIn, tmp_path: Path) -> None:
     """GPUs of different archs never share a device, hence no comparison."""
     other = msgspec.structs.replace(standin.gpu, arch="gfx90a", unit=7)
