@@ -1,8 +1,8 @@
 """A session on a GPU: a child process, and a second one before a kernel is blamed.
 
-Guarantee: a kernel gets a fault only if it faulted twice, each time in a fresh child or the
-session's own, and the GPU ran the known-good kernel right after each. A fault that does not show
-again is the GPU's, is logged, and costs the session nothing but time. A GPU that fails the
+Guarantee: a kernel gets a fault only if it faulted twice, in two children, and the GPU ran the
+known-good kernel right after each; what no kernel has a part in does not count. A fault that does
+not show again is the GPU's, is logged, and costs the session nothing but time. A GPU that fails the
 known-good kernel raises `DeviceError`, and no kernel is blamed. Price: a fault costs three more
 starts of a child. Scope: a kernel that faults often enough, if not always, is blamed for its third.
 """
@@ -148,53 +148,56 @@ class GpuSession:
         """What the action returns, or the fault that it ended in twice.
 
         Raises:
-            DeviceError: the GPU is sick, or the fault is none that a kernel can cause.
+            DeviceError: the GPU is sick, or fails twice where no kernel has a part in it.
         """
-        try:
-            return action()
-        except Stopped as stopped:
-            first = stopped
-        self._end()
-        self._health.insist(f"{self._code.kernel} ended {first.describe()}")
-        try:
-            result = action()
-        except Stopped as second:
-            return self._settle(second, timeout_s)
-        if self._health.note_unconfirmed(
-            self._code.sha256, first, counts=_may_be_the_kernel(first)
-        ):
-            return self._settle(first, timeout_s)
-        return result
-
-    def _settle(self, stopped: Stopped, timeout_s: float) -> Fault:
-        """The kernel's fault, which ends the session; the GPU is well.
-
-        Raises:
-            DeviceError: the fault is none that a kernel can cause.
-        """
-        self._end()
-        self._health.insist(f"{self._code.kernel} ended {stopped.describe()} again")
-        self._fault = self._blame(stopped, timeout_s)
-        log.info(
-            "gpu.fault",
-            extra={"gpu": str(self._gpu), "kernel": self._code.kernel,
-                   "verdict": self._fault.verdict.value},
-        )  # fmt: skip
+        seen: list[Stopped] = []
+        while (blamed := self._blamed(seen)) is None:
+            try:
+                result = action()
+            except Stopped as stopped:
+                self._end()
+                self._health.insist(f"{self._code.kernel} ended {stopped.describe()}")
+                seen.append(stopped)
+                continue
+            blamed = self._habitual(seen)
+            if blamed is None:
+                return result
+            self._end()
+        self._fault = self._fault_of(blamed, timeout_s)
+        log.info("gpu.fault", extra={"gpu": str(self._gpu), "reason": self._fault.reason})
         return self._fault
 
-    def _blame(self, stopped: Stopped, timeout_s: float) -> Fault:
+    def _blamed(self, seen: Sequence[Stopped]) -> Stopped | None:
+        """What the kernel is to blame for; None: it isn't, or another attempt must show.
+
+        Raises:
+            DeviceError: twice, it can't have been the kernel.
+        """
+        own = [stopped for stopped in seen if _may_be_the_kernel(stopped)]
+        others = [stopped for stopped in seen if not _may_be_the_kernel(stopped)]
+        if len(others) > 1:
+            raise DeviceError(
+                f"{self._gpu} fails {others[-1].describe()}, twice, while its known-good kernel "
+                "runs; others may be using it, or its memory: see what runs on it, or give hipopt "
+                "others"
+            )
+        return own[-1] if len(own) > 1 else None
+
+    def _habitual(self, seen: Sequence[Stopped]) -> Stopped | None:
+        """What did not show again and is the kernel's all the same; None: the GPU's."""
+        for stopped in seen:
+            own = _may_be_the_kernel(stopped)
+            if self._health.note_unconfirmed(self._code.sha256, stopped, counts=own):
+                return stopped
+        return None
+
+    def _fault_of(self, stopped: Stopped, timeout_s: float) -> Fault:
         if stopped.damage is not None:
             return faults.overwritten(self._code.parameters, self._args, stopped.damage)
-        ended = stopped.ended
-        if ended is not None and not faults.is_device(ended):
-            if stopped.stage == "launch":
-                return faults.of_launch(ended, timeout_s)
-            if stopped.stage == "open":
-                return faults.of_load(ended)
-        raise DeviceError(
-            f"{self._gpu} fails {stopped.describe()}, twice, while its known-good kernel runs; "
-            "others may be using it, or its memory: see what runs on it, or give hipopt others"
-        )
+        assert stopped.ended is not None  # noqa: S101 (`_may_be_the_kernel`)
+        if stopped.stage == "open":
+            return faults.of_load(stopped.ended)
+        return faults.of_launch(stopped.ended, timeout_s)
 
     def _end(self) -> None:
         """No child is left."""
@@ -214,5 +217,6 @@ class GpuSession:
 
 def _may_be_the_kernel(stopped: Stopped) -> bool:
     """Whether a kernel can be what stopped an attempt."""
-    is_device = stopped.ended is not None and faults.is_device(stopped.ended)
-    return stopped.stage in {"launch", "zones"} and not is_device
+    if stopped.ended is None:
+        return stopped.damage is not None
+    return stopped.stage in {"open", "launch"} and not faults.is_device(stopped.ended)

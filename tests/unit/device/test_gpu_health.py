@@ -99,6 +99,20 @@ def test_a_fault_that_shows_again(
     assert is_in_service(standin, tmp_path / "slots")
 
 
+@pytest.mark.parametrize(
+    "others", [("hipMemcpyHtoD", "error", 999), ("hipInit", "die", 9), (LAUNCH, "fault", 100)]
+)
+def test_faults_of_two_kinds(
+    gpu_device: GpuDevice, standin: StandIn, others: tuple[str, str, float]
+) -> None:
+    """A fault that a kernel can't have caused confirms none that it can have."""
+    with gpu_device.exclusive():
+        standin.fault(*others)
+        standin.fault(LAUNCH, "fault", 719)
+        assert doubled(gpu_device, standin) is True
+        assert standin.faults_left == 0
+
+
 @pytest.mark.parametrize("error", [100, 214, 999])
 def test_errors_that_speak_of_the_device(
     gpu_device: GpuDevice, standin: StandIn, error: int
