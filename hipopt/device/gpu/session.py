@@ -151,18 +151,24 @@ class GpuSession:
             DeviceError: the GPU is sick, or fails twice where no kernel has a part in it.
         """
         seen: list[Stopped] = []
-        while (blamed := self._blamed(seen)) is None:
+        while True:
             try:
                 result = action()
             except Stopped as stopped:
                 self._end()
                 self._health.insist(f"{self._code.kernel} ended {stopped.describe()}")
                 seen.append(stopped)
-                continue
-            blamed = self._habitual(seen)
-            if blamed is None:
-                return result
-            self._end()
+                blamed = self._blamed(seen)
+            else:
+                blamed = self._habitual(seen)
+                if blamed is None:
+                    return result
+            if blamed is not None:
+                return self._dead(blamed, timeout_s)
+
+    def _dead(self, blamed: Stopped, timeout_s: float) -> Fault:
+        """The kernel's fault, which ends the session."""
+        self._end()
         self._fault = self._fault_of(blamed, timeout_s)
         log.info("gpu.fault", extra={"gpu": str(self._gpu), "reason": self._fault.reason})
         return self._fault
