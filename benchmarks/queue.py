@@ -27,14 +27,14 @@ import msgspec
 import redis
 
 from benchmarks.delivery_standin import STAMPS
-from hipopt.broker import connect, make_app
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.embedded import find_server
+from hipopt.broker.app import connect, make_app
+from hipopt.broker.embedded import find_server
+from hipopt.broker.send import Envelopes, send_kernels
+from hipopt.broker.turn import Turn
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
 from hipopt.messages import encode_task, shard_queue
 from hipopt.records import KernelTask
-from hipopt.send import Envelopes, send_kernels
 from hipopt.settings import Settings
-from hipopt.turn import Turn
 from hipopt.worker import child_environ, worker_argv
 
 ROOT = Path(__file__).parents[1]
@@ -196,7 +196,7 @@ def busy(folder: Path, slots: int = 64, kernels: int = 64 * 60, wait_s: float = 
 CHILD = """
 import resource, sys, threading, time
 from benchmarks.queue import Watch
-from hipopt.dispatch import Dispatcher, DispatchOptions
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
 from hipopt.settings import load
 began = time.perf_counter()
 dispatcher = Dispatcher(load(), DispatchOptions())

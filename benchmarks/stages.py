@@ -19,18 +19,18 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.builders import compared, judgement_seconds, torch_build
-from hipopt.broker import connect, make_app
+from hipopt.broker.app import connect, make_app
+from hipopt.broker.embedded import EmbeddedBroker
 from hipopt.collect import Collector
 from hipopt.device.cpu.device import CpuDevice
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.embedded import EmbeddedBroker
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
 from hipopt.judge.judge import Judge
 from hipopt.judge.options import Prepared
 from hipopt.llm.reply import Candidate, parse_reply
+from hipopt.log.writer import ResultLog
 from hipopt.manifest import Manifest
 from hipopt.messages import encode_row, result_queue, shard_queue
 from hipopt.records import KernelTask, ResultRow
-from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
 from hipopt.source.slice import slice_kernel
 from hipopt.source.splice import SpliceFailure, splice

@@ -9,30 +9,29 @@ Scope: one collector a log, enforced by the log's lock, and one a namespace, enf
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import Any
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
-from hipopt.broker import connect, masked
-from hipopt.collectlease import CollectorLease
+from hipopt.broker.app import connect
+from hipopt.broker.collectlease import CollectorLease
+from hipopt.broker.resultqueue import ResultQueue, body_of
+from hipopt.broker.url import masked
 from hipopt.errors import LogError
-from hipopt.foundfile import found_line, found_path
-from hipopt.logfile import append_durably
+from hipopt.log.file import append_durably, rejected_path
+from hipopt.log.found import found_line, found_path
+from hipopt.log.writer import ResultLog
 from hipopt.messages import MessageError, RowLine, Trouble, decode_result
 from hipopt.records import KernelId, Record
-from hipopt.resultlog import ResultLog
-from hipopt.resultqueue import ResultQueue, body_of
 from hipopt.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 BATCH = 100
 """Most rows of one fsync."""
+ANSWER_S = 10.0
+"""A broker that is silent for longer is away: so long a stop may wait for it."""
 PAUSE_S = 0.05
 """Between two looks at a queue that runs low: so long a row waits for others, at most."""
 
@@ -70,7 +69,7 @@ class Collector:
         self._log = log
         self._on_rows = on_rows
         self._on_trouble = on_trouble or _log_trouble
-        self._aside = log.path.with_name(log.path.name + ".rejected.jsonl")
+        self._aside = rejected_path(log.path)
 
     def run(self, stop: threading.Event, *, until_rows: int | None = None) -> Collected:
         """Collects until `stop` is set, or the log holds `until_rows` kernels.
@@ -87,7 +86,7 @@ class Collector:
         try:
             while not self._over(stop, until_rows):
                 try:
-                    with connect(self.settings) as client:
+                    with connect(self.settings, timeout_s=ANSWER_S) as client:
                         if not lease.hold(client, stop):
                             break
                         if away:
@@ -180,22 +179,3 @@ class Collector:
 
 def _log_trouble(trouble: Trouble) -> None:
     logger.warning("%s on %s: %s", trouble.kind, trouble.worker, trouble.message)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second one acts as if we had never been here."""
-    stop = threading.Event()
-    previous: dict[signal.Signals, Any] = {}
-
-    def handle(number: int, _: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, previous[signal.Signals(number)])
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        previous[name] = signal.signal(name, handle)
-    try:
-        yield stop
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)

@@ -26,7 +26,11 @@ def open_device(settings: Settings) -> Device:
             f"--device {settings.device}: this version judges on the CPU device only; "
             "use --device cpu"
         )
-    return CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
+    return CpuDevice(
+        settings.cache_dir,
+        allow_unsandboxed=settings.allow_unsandboxed,
+        slots_dir=settings.slots_dir,
+    )
 
 
 def open_microscope(settings: Settings, device: Device) -> Microscope | None:
@@ -37,7 +41,7 @@ def open_microscope(settings: Settings, device: Device) -> Microscope | None:
     if isinstance(device, CpuDevice):
         return device
     try:
-        microscope = CpuDevice(settings.cache_dir.expanduser())
+        microscope = CpuDevice(settings.cache_dir, slots_dir=settings.slots_dir)
         microscope.describe()
     except DeviceError as error:
         log.warning("microscope.missing", extra={"reason": str(error)})

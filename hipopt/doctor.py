@@ -7,9 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
-from hipopt.brokerdoctor import broker_findings
+from hipopt.broker.embedded import find_server
+from hipopt.broker.findings import broker_findings
 from hipopt.device.cpu.device import CpuDevice
-from hipopt.embedded import find_server
 from hipopt.errors import HipoptError
 from hipopt.finding import Finding, Health
 from hipopt.llm.client import ModelClient
@@ -20,7 +20,11 @@ from hipopt.settings import Settings
 def examine(settings: Settings) -> Iterator[Finding]:
     """One finding after the other; the slow ones (compiler, model) are really tried."""
     yield Finding(name="python", health=Health.OK, detail=sys.version.split()[0])
-    device = CpuDevice(settings.cache_dir, allow_unsandboxed=settings.allow_unsandboxed)
+    device = CpuDevice(
+        settings.cache_dir,
+        allow_unsandboxed=settings.allow_unsandboxed,
+        slots_dir=settings.slots_dir,
+    )
     yield from _tried("cpu device", lambda: [_cpu_device(device)])
     yield from _tried("microscope", lambda: [_microscope(device)])
     yield from _tried("sandbox", lambda: sandbox_findings(device))

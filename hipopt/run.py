@@ -18,12 +18,14 @@ from pathlib import Path
 
 import msgspec
 
+from hipopt.broker.embedded import EmbeddedBroker, die_with_parent
 from hipopt.collect import Collector
-from hipopt.dispatch import Dispatcher, DispatchOptions, Progress
-from hipopt.embedded import EmbeddedBroker, die_with_parent
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
+from hipopt.dispatch.progress import Progress
 from hipopt.errors import DeviceError, HipoptError, ModelRefused
+from hipopt.log.line import LogLine
+from hipopt.log.writer import ResultLog
 from hipopt.messages import Trouble
-from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
 
@@ -37,6 +39,7 @@ class Run:
         settings: with manifest and log; the broker's URL is not used.
         options: of the dispatch.
         on_progress: called a few times a second.
+        on_row: called with every row that appears in the log and counts.
         on_trouble: called with trouble on our side that a worker reports and waits out; a
             refusing model is not waited out but raised by `go`.
 
@@ -50,11 +53,13 @@ class Run:
         options: DispatchOptions,
         *,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_row: Callable[[LogLine], None] = lambda _: None,
         on_trouble: Callable[[Trouble], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._options = options
         self._on_progress = on_progress
+        self._on_row = on_row
         self._on_trouble = on_trouble
         self._failure: HipoptError | None = None
         todo = Dispatcher(settings, options).todo  # of which nothing else is kept
@@ -76,7 +81,7 @@ class Run:
             settings = msgspec.structs.replace(self._settings, broker_url=broker.url)
             with self._collecting(settings, log, stop), self._working(settings) as worker:
                 progress = Dispatcher(settings, self._options).run(
-                    lambda p: self._look(p, worker, stop), stop
+                    lambda p: self._look(p, worker, stop), stop, self._on_row
                 )
         if self._failure is not None:
             raise self._failure

@@ -48,6 +48,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Pool processes of a worker; None: by the cores, see `worker.default_concurrency`."""
     cache_dir: Path = Path("~/.cache/hipopt")
     """Compiled code objects; shared by a node's workers."""
+    slots_dir: Path | None = None
+    """Where a node's workers agree on who has which core or GPU. They must name the same folder, on
+    a file system of this node alone; None: `hipopt-slots-UID` among the temporary files, which
+    containers and units with a `/tmp` of their own don't share."""
     allow_unsandboxed: bool = False
     """Whether candidates are compiled and run where the machine offers no sandbox at all."""
 

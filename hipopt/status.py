@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 
-from hipopt.cluster import BrokerStatus, ask
-from hipopt.errors import BrokerError
-from hipopt.logline import LogLine
-from hipopt.logreader import LogReader
-from hipopt.plan import Plan, plan_path, read_plan
+from hipopt.broker.cluster import BrokerStatus, ask
+from hipopt.dispatch.plan import Plan, plan_path, read_plan
+from hipopt.errors import BrokerError, LogError
+from hipopt.log.file import set_aside
+from hipopt.log.line import LogLine
+from hipopt.log.reader import LogReader
 from hipopt.rates import Rates, rates, seconds_left
 from hipopt.records import KernelId, Record
 from hipopt.settings import Settings
@@ -79,6 +80,8 @@ class Status(Record, frozen=True, kw_only=True):
     """Rows of kernels that had one already that counts."""
     superseded: int = 0
     """Rows that counted until their kernel was done again."""
+    set_aside: dict[str, int] = msgspec.field(default_factory=dict)
+    """Lines in each file beside the log of what was torn, damaged or no result, by its name."""
     broker: BrokerStatus | None = None
     """None: it can't be reached, see `broker_error`."""
     broker_error: str | None = None
@@ -154,7 +157,7 @@ class Watch:
         path = self._tally.reader.path
         if not path.exists() and not plan_path(path).exists():
             return {"log_error": f"{path}: not on this host"}
-        return _log_part(self._tally, read_plan(path), now)
+        return _log_part(self._tally, read_plan(path), now) | {"set_aside": _set_aside(path)}
 
     def _broker(self) -> tuple[BrokerStatus | None, str | None]:
         try:
@@ -193,6 +196,13 @@ def _log_part(tally: Tally, plan: Plan | None, now: float) -> dict[str, Any]:
         "duplicates": reader.duplicates,
         "superseded": reader.superseded,
     }
+
+
+def _set_aside(log: Path) -> dict[str, int]:
+    try:
+        return set_aside(log)
+    except OSError as error:
+        raise LogError(f"{error.filename}: can't be read: {error.strerror}") from None
 
 
 def _shards(reader: LogReader, plan: Plan | None) -> tuple[ShardStatus, ...]:

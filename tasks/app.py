@@ -1,9 +1,9 @@
 """The app that `celery -A tasks.app worker` and Flower load; settings come from the environment."""
 
-from hipopt.broker import make_app
+from hipopt.broker.app import make_app
 from hipopt.errors import HipoptError
 from hipopt.settings import load
-from tasks import control, optimize, panel, signals, steps
+from tasks import away, control, optimize, panel, signals, steps
 
 try:
     settings = load()
@@ -15,3 +15,4 @@ steps.install(app, settings)
 signals.connect(app, settings)
 control.keep_few()
 panel.install(settings)
+away.install(app, settings)

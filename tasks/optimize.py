@@ -18,8 +18,10 @@ from celery import Celery, Task
 from celery.exceptions import Ignore
 from msgspec.structs import replace
 
-from hipopt import troubles
-from hipopt.broker import WORKER_LOST_RETRIES, connect, publish_result
+from hipopt.broker import troubles
+from hipopt.broker.app import WORKER_LOST_RETRIES, connect, publish_result
+from hipopt.broker.send import send_back
+from hipopt.broker.starts import Starts
 from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
 from hipopt.messages import (
     TASK_NAME,
@@ -32,9 +34,7 @@ from hipopt.messages import (
     encode_trouble,
 )
 from hipopt.records import KernelId, KernelTask, ResultRow
-from hipopt.send import send_back
 from hipopt.settings import Settings
-from hipopt.starts import Starts
 from tasks.lost import NODE_LOST_LIMIT, lost_row, nodes_lost
 
 logger = logging.getLogger(__name__)

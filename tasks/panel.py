@@ -13,7 +13,7 @@ from typing import Any
 from celery.worker.control import inspect_command
 from celery.worker.state import active_requests
 
-from hipopt.cluster import QUESTION
+from hipopt.broker.cluster import QUESTION
 from hipopt.settings import Settings
 
 

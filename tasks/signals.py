@@ -13,13 +13,13 @@ from typing import Any
 from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
 
-from hipopt.broker import WORKER_LOST_RETRIES, check_broker, publish_result
-from hipopt.broker import connect as connect_redis
-from hipopt.embedded import die_with_parent
+from hipopt.broker.app import WORKER_LOST_RETRIES, check_broker, publish_result
+from hipopt.broker.app import connect as connect_redis
+from hipopt.broker.embedded import die_with_parent
+from hipopt.broker.starts import Starts
 from hipopt.errors import BrokerError
 from hipopt.messages import TASK_NAME, MessageError, decode_task, encode_row
 from hipopt.settings import Settings
-from hipopt.starts import Starts
 from tasks.lost import lost_row
 
 logger = logging.getLogger(__name__)

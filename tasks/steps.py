@@ -14,11 +14,11 @@ from celery.worker import state
 from celery.worker.state import active_requests
 from redis.exceptions import RedisError
 
-from hipopt import queues
-from hipopt.broker import connect
-from hipopt.lease import Keeper, hand_over, share_client
+from hipopt.broker import queues
+from hipopt.broker.app import connect
+from hipopt.broker.lease import Keeper, hand_over, share_client
+from hipopt.broker.starts import Starts
 from hipopt.settings import Settings
-from hipopt.starts import Starts
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,12 @@ from hipopt.device.interface import (
 from hipopt.errors import DeviceError
 from hipopt.records import Scalar
 from hipopt.source.capsule import Capsule
+
+
+def pytest_configure() -> None:
+    """Processes that tests start heed Ctrl-C, also where a shell started pytest with it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 Dim = tuple[int, int, int]
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from hipopt.broker import check_broker
+from hipopt.broker.app import check_broker
 from hipopt.cli.options import BROKER, load_settings, with_settings
-from hipopt.collect import Collector, stop_on_signals
+from hipopt.collect import Collector
 from hipopt.errors import UsageError
-from hipopt.resultlog import ResultLog
+from hipopt.log.writer import ResultLog
+from hipopt.stopping import stop_on_signals
 
 
 @click.command("collect")

@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from hipopt.broker import check_broker
+from hipopt.broker.app import check_broker
 from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import BROKER, load_settings, with_manifest, with_settings
-from hipopt.collect import stop_on_signals
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.summary import summarise
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
+from hipopt.log.summary import summarise
+from hipopt.stopping import stop_on_signals
 
 SHOWN = 3
 """Of the rows that can't be sent, so many are shown."""
@@ -63,21 +63,23 @@ def command(
     )
     if dry_run:
         return _dry_run(dispatcher)
-    if not todo.unfinished:
-        click.echo(summary_text(summarise(log), todo.total, log, ""))
-        return 0
-    check_broker(settings)
-    with stop_on_signals() as stop, Display(log, todo.waiting) as display:
-        progress = dispatcher.run(display.progress, stop)
-    if stop.is_set():
-        click.echo("Stopped watching. What was sent goes on; dispatch again to watch.", err=True)
-        return INTERRUPTED
-    if detach:
-        click.echo(f"{progress.on_their_way} kernels on their way. Next: hipopt status", err=True)
-        return _told(dispatcher)
+    if todo.unfinished:
+        check_broker(settings)
+        with stop_on_signals() as stop, Display(todo.waiting, todo.total) as display:
+            dispatcher.run(display.progress, stop, display.row)
+        if stop.is_set():
+            click.echo(
+                "Stopped watching. What was sent goes on; dispatch again to watch.", err=True
+            )
+            return INTERRUPTED
+        if detach:
+            click.echo(f"{todo.on_their_way} kernels on their way. Next: hipopt status", err=True)
+            return _told(dispatcher.bad_rows)
+    ended, bad = dispatcher.progress(), dispatcher.bad_rows
+    del dispatcher, todo  # of a million kernels, this and the summary would take a lot of memory
     again = shlex.join(["hipopt", "dispatch", str(settings.manifest), "--log", str(log)])
-    click.echo(summary_text(summarise(log), todo.total, log, again))
-    return _told(dispatcher) or int(progress.given_up > 0)
+    click.echo(summary_text(summarise(log), ended.total, log, again))
+    return _told(bad) or int(ended.given_up > 0)
 
 
 def _dry_run(dispatcher: Dispatcher) -> int:
@@ -91,12 +93,11 @@ def _dry_run(dispatcher: Dispatcher) -> int:
             f"shard {shard.number}: {waiting} to send, {sent} on their way, {done} done; "
             f"{shard.count} ids, {shard.first_id!r} to {shard.last_id!r}"
         )
-    return _told(dispatcher)
+    return _told(dispatcher.bad_rows)
 
 
-def _told(dispatcher: Dispatcher) -> int:
+def _told(bad: list[str]) -> int:
     """The rows that can't be sent are told once more; 1: there are such."""
-    bad = dispatcher.bad_rows
     for text in bad[:SHOWN]:
         click.echo(f"hipopt: {text}", err=True)
     if len(bad) > SHOWN:

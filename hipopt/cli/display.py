@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from hipopt.dispatch import Progress as Dispatched
-from hipopt.logline import LogLine
-from hipopt.logreader import LogReader
+from hipopt.dispatch.progress import Progress as Dispatched
+from hipopt.log.line import LogLine
+from hipopt.log.summary import Summary
 from hipopt.messages import Trouble
-from hipopt.summary import Summary
 
 EVERY_S = 10.0
 """Between two lines of progress where there is no terminal and too many kernels to name each."""
@@ -24,15 +23,17 @@ NAMED = 500
 
 
 class Display:
-    """Follows a run on stderr. A context manager."""
+    """Follows a run on stderr. A context manager.
 
-    def __init__(self, log: Path, left: int) -> None:
+    Args:
+        left: kernels to do.
+        total: kernels of the manifest.
+    """
+
+    def __init__(self, left: int, total: int) -> None:
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._reader = LogReader(log, skip_bad=True)
         self._names = left <= NAMED
-        if self._names:
-            for _ in self._reader.read_on():
-                pass  # what was done before is not named
+        self._total = total
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TimeRemainingColumn(), console=self._console, disable=not self._console.is_terminal,
@@ -53,11 +54,13 @@ class Display:
     ) -> None:
         self._bar.stop()
 
-    def progress(self, now: Dispatched) -> None:
-        """Shows how far it is; names the kernels that were settled since the last time."""
+    def row(self, row: LogLine) -> None:
+        """Names a kernel that was settled, if there are few."""
         if self._names:
-            for row in self._reader.read_on():
-                self._console.print(_line(row, now.total))
+            self._console.print(_line(row, self._total))
+
+    def progress(self, now: Dispatched) -> None:
+        """Shows how far it is."""
         self._bar.update(self._task, completed=now.done, total=now.total)
         if not self._names and not self._console.is_terminal:
             self._say_now_and_then(now)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hipopt.broker import check_broker
+from hipopt.broker.app import check_broker
 from hipopt.cli.options import BROKER, load_settings, with_settings
 from hipopt.flowerdoor import VARIABLE, flower_environ, login_file
 from hipopt.worker import child_environ, flower_argv

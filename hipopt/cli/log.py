@@ -10,8 +10,8 @@ import msgspec
 
 from hipopt.cli.options import load_settings, with_settings
 from hipopt.errors import UsageError
-from hipopt.logcheck import LogReport, verify
-from hipopt.logrepair import Repair, repair
+from hipopt.log.check import LogReport, verify
+from hipopt.log.repair import Repair, repair
 
 _SHOWN = 20
 _TAIL = {True: "a row that only lacks its newline", False: "a row that was cut off"}

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from hipopt import settings as settings_module
-from hipopt.brokerurl import masked
+from hipopt.broker.url import masked
 from hipopt.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,6 +23,7 @@ _HELP: dict[str, tuple[Any, str]] = {
     "device": (click.Choice(["cpu", "amd", "nvidia"]), "Where kernels are judged."),
     "concurrency": (int, "Kernels in work at once on this node (default: by its cores)."),
     "cache_dir": (_PATH, "Where compiled code objects are kept."),
+    "slots_dir": (_PATH, "Where this node's workers agree on who has which core."),
     "model": (str, "The model to ask."),
     "base_url": (str, "The OpenAI-compatible endpoint; the key comes from OPENAI_API_KEY."),
     "temperature": (float, "Sampling temperature."),
@@ -42,8 +43,8 @@ _ALIASES = {"broker_url": "--broker"}
 BROKER = ("broker_url", "namespace")
 MODEL = ("model", "base_url", "temperature", "max_tokens", "replay", "candidates", "target_arch")
 JUDGING = (
-    "device", "cache_dir", "attempts", "stop_at_speedup", "check_timeout_s", "launch_timeout_s",
-    "min_speedup", "allow_unsandboxed",
+    "device", "cache_dir", "slots_dir", "attempts", "stop_at_speedup", "check_timeout_s",
+    "launch_timeout_s", "min_speedup", "allow_unsandboxed",
 )  # fmt: skip
 
 

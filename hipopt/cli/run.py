@@ -12,13 +12,13 @@ import click
 from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import JUDGING, MODEL, load_settings, with_manifest, with_settings
-from hipopt.collect import stop_on_signals
 from hipopt.devices import open_device
-from hipopt.dispatch import DispatchOptions
+from hipopt.dispatch.dispatcher import DispatchOptions
 from hipopt.llm.proposer import make_proposer
+from hipopt.log.summary import summarise
 from hipopt.run import Run
 from hipopt.settings import Settings
-from hipopt.summary import summarise
+from hipopt.stopping import stop_on_signals
 
 
 @click.command("run")
@@ -43,10 +43,10 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
             f"device {device.kind}: {device.name}",
             err=True,
         )
-        with Display(settings.log, prepared.left) as display:
+        with Display(prepared.left, prepared.total) as display:
             run = Run(
                 settings, DispatchOptions(limit=limit),
-                on_progress=display.progress, on_trouble=display.trouble,
+                on_progress=display.progress, on_row=display.row, on_trouble=display.trouble,
             )  # fmt: skip
             progress = run.go(stop)
     interrupted = stop.is_set()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import click
@@ -15,6 +13,7 @@ from rich.live import Live
 from hipopt.cli.options import BROKER, load_settings, with_settings
 from hipopt.cli.statusview import view
 from hipopt.status import Status, Watch
+from hipopt.stopping import stop_on_signals
 
 WATCH_S = 2.0
 PLAIN_COLUMNS = 120
@@ -61,12 +60,15 @@ def command(watch: float | None, as_json: bool, **options: Any) -> int:  # noqa:
 def _repeat(
     observer: Watch, status: Status, every_s: float, show: Callable[[Status], None]
 ) -> Status:
-    """Shows it until Ctrl-C, which is how one stops to watch and no failure; the last status."""
-    with suppress(KeyboardInterrupt):
-        while True:
-            show(status)
-            time.sleep(every_s)
+    """Shows it until Ctrl-C, which is how one stops to watch and no failure; the last status.
+
+    Ctrl-C is heard between two looks: in the midst of one, a library may swallow the exception.
+    """
+    with stop_on_signals() as stop:
+        show(status)
+        while not stop.wait(every_s):
             status = observer.look()
+            show(status)
     return status
 
 

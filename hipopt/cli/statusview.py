@@ -11,11 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hipopt.cluster import BrokerStatus, RunningKernel, WorkerStatus
+from hipopt.broker.cluster import BrokerStatus, RunningKernel, WorkerStatus
+from hipopt.broker.troubles import Noted
 from hipopt.messages import shard_queue
 from hipopt.rates import RECENT_S
 from hipopt.status import ShardStatus, Speedups, Status
-from hipopt.troubles import Noted
 
 MOST_SHARDS = 16
 FEWEST_SHARDS = 3
@@ -76,6 +76,9 @@ def _log_part(status: Status, most_shards: int) -> Iterator[RenderableType]:
         yield Text()
     if status.bad_lines:
         yield Text(f"{status.bad_lines} lines of the log are no rows: hipopt log verify", "red")
+    if status.set_aside:
+        files = ", ".join(f"{_plural(n, 'line')} in {name}" for name, n in status.set_aside.items())
+        yield Text(f"set aside beside the log: {files}", "yellow")
 
 
 def _overall(status: Status) -> RenderableType:
@@ -159,6 +162,9 @@ def _broker_part(status: Status) -> Iterator[RenderableType]:
         yield Text("workers: none answers (start one: hipopt worker)", style="yellow")
     yield Text()
     yield _queues(broker)
+    if broker.rejected:
+        said = f"{_plural(broker.rejected, 'message')} set aside that hipopt did not send"
+        yield Text(f"{said}: hipopt doctor says where", "yellow")
     if broker.troubles:
         yield Text()
         yield _trouble_table(broker.troubles, status.at)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hipopt.broker import check_broker
+from hipopt.broker.app import check_broker
 from hipopt.cli.options import BROKER, JUDGING, MODEL, load_settings, with_settings
 from hipopt.devices import open_device
 from hipopt.errors import ModelUnavailable

@@ -7,7 +7,7 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from hipopt.device.interface import Fault
+from hipopt.device.interface import Fault, Schedule
 from hipopt.judge.agreement import Spreads
 from hipopt.judge.execution import Arrays, Opener, Runner
 from hipopt.judge.objection import Objection
@@ -69,6 +69,12 @@ class References:
         if self._room > 0:
             self._expected[key] = left
         return left
+
+    def in_order(self, number: int, seed: int, order: Schedule) -> Arrays | Fault:
+        """What the reference leaves of it on the seed's data in another order of threads."""
+        qualified = self._prepared.qualified[number]
+        contents = qualified.contents(seed)
+        return self._runner(number).run(qualified.launch(seed), contents, order)
 
     def spreads(self, number: int, seed: int) -> Spreads:
         """How far rounding moves that, found when it is first asked for."""

@@ -130,6 +130,9 @@ class Screen:
             )
             if found is None:
                 continue
+            if self._errs_too(number, seed, before, order):
+                self.checks.append(f"order of threads: the original errs, too (workload {number})")
+                continue
             if self.lockstep is not None:
                 self._relies_on_lockstep(found)
                 return
@@ -142,6 +145,14 @@ class Screen:
                 mismatch=found,
             )
         self.checks.append(f"forward, reverse and shuffled orders of threads (workload {number})")
+
+    def _errs_too(self, number: int, seed: int, before: Arrays, order: Schedule) -> bool:
+        """Whether the original's own results depend on the order, on the same data.
+
+        As where two threads write to one place on some data alone, and none of these qualified it.
+        """
+        left = self._references.in_order(number, seed, order)
+        return isinstance(left, Fault) or bool(self._compared(number, seed, before, left, order))
 
     def _compared(
         self, number: int, seed: int, before: Arrays, left: Arrays | Fault, order: Schedule

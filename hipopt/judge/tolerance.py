@@ -136,7 +136,8 @@ def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0
     if is_exact(expected, spread):
         return np.zeros_like(expected)
     relative = _typical(expected, spread.rounding)
-    carried = np.maximum(spread.rounding, relative * np.abs(expected))
+    finite = np.where(np.isfinite(expected), expected, 0.0)  # others must match in place
+    carried = np.maximum(spread.rounding, relative * np.abs(finite))
     carried = np.maximum(carried, _middle(spread.rounding[np.isfinite(expected)]))
     if relative <= _STEP.get(dtype, 0.0):
         scale = max(scale, _large(expected))

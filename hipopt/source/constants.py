@@ -1,4 +1,4 @@
-"""Content for `__constant__` data that only host code would set.
+"""Content for `__constant__` data, and `__device__` data only read, that only host code would set.
 
 A capsule holds no host code, so that such data would be zeros, and much that a kernel computes with
 them would be nothing. Here they get ordinary numbers instead, by their names and places alone: the
@@ -19,11 +19,13 @@ from hipopt.source.launches import definitions_of, functions_of
 from hipopt.source.parameters import dtype_of, resolve, type_aliases
 from hipopt.source.parse import parse
 from hipopt.source.piece import Piece
+from hipopt.source.readonly import is_only_read
 from hipopt.source.tree import declarator_name, first, span
 
 MAX_NUMBERS = 1 << 14
 """All that fits into 64 KiB of constant memory as 4-byte numbers."""
 _VECTOR = re.compile(r"(u?(?:char|short|int|long|longlong)|float|double)([234])")
+_DATA = re.compile(r"__constant__|__device__[^(){}]*;")
 _COUNTED = re.compile(r"radius|halo|order|degree|taps|steps|iter", re.IGNORECASE)
 _EXTENT = 16
 _COUNT = 3
@@ -32,18 +34,26 @@ _COUNT = 3
 def with_constants(source: str) -> str:
     """The source with a value for all `__constant__` data that it leaves without one.
 
-    Line numbers stay. Data of types that can't be told are left as they are.
+    So do `__device__` data that it never changes. Line numbers stay. Data of types that can't be
+    told are left as they are.
     """
-    if "__constant__" not in source:
+    if _DATA.search(source) is None:
         return source
     pieces = parse(source).pieces
     known = _Known(pieces)
     for piece in reversed(pieces):
-        if piece.kind == "variable" and "__constant__" in piece.head:
+        if piece.kind == "variable" and _is_host_data(piece, pieces):
             text = known.with_value(piece)
             if source[piece.start : piece.end] == piece.text:
                 source = source[: piece.start] + text + source[piece.end :]
     return source
+
+
+def _is_host_data(piece: Piece, pieces: Sequence[Piece]) -> bool:
+    if "__constant__" in piece.head:
+        return True
+    lasting = "__device__" in piece.head and "__shared__" not in piece.head
+    return lasting and is_only_read(piece, pieces)
 
 
 class _Known:

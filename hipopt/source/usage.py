@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from tree_sitter import Node
 
+from hipopt.source.atoms import BUILTIN, OLD_BUILTIN, Atoms, index_atoms, indices_of, old_atom
 from hipopt.source.capsule import Capsule
+from hipopt.source.flags import flags
 from hipopt.source.macros import Macro
 from hipopt.source.parse import SourceFile, macros_of, parse
 from hipopt.source.piece import Piece
@@ -23,14 +24,10 @@ from hipopt.source.tokens import first_branch_text
 from hipopt.source.tree import declarator_name, first, parse_tree, span, walk
 from hipopt.source.unfold import unfold
 
-Atoms = frozenset[str]
-"""Where a value comes from: `tx`, `by`, `dz` (block size), `gx` (grid size), a parameter's name,
-`*p` for what is read through the pointer `p`."""
-
-_BUILTIN = {"threadIdx": "t", "blockIdx": "b", "blockDim": "d", "gridDim": "g"}
-_OLD_BUILTIN = re.compile(r"hip(Thread|Block)(Idx|Dim)_([xyz])|hipGridDim_([xyz])")
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
-_THREAD_ATOMS = {"thread_rank": {"tx"}, "thread_index": {"tx"}, "group_index": {"bx"}}
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_TRUE_BY = {"==": 0, "<=": 0, ">=": 0, "<": -1, ">": 1, "!=": 1}
+"""What makes a comparison with a number true, from that number."""
 
 
 @dataclass
@@ -52,10 +49,18 @@ class Usage:
     """Scalars that a value is shifted by, or that are raised in powers of two."""
     added: set[str] = field(default_factory=set)
     """Scalars added to or taken from an index."""
+    cases: dict[str, dict[int, None]] = field(default_factory=lambda: defaultdict(dict))
+    """Scalar: numbers by which a comparison with a literal comes out true, in the text's order."""
     subscripts: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """Pointer: pointers whose content indexes it."""
     trip_pointers: set[str] = field(default_factory=set)
     """Pointers whose content bounds a loop."""
+    compared: set[str] = field(default_factory=set)
+    """Pointers whose content is compared with an index."""
+    offsets: set[str] = field(default_factory=set)
+    """Those of which one element and the next are taken, as the ends of a row."""
+    flags: set[str] = field(default_factory=set)
+    """Pointers to flags."""
     lds_shapes: list[tuple[str, ...]] = field(default_factory=list)
     """Bounds of static shared arrays, as written."""
     lds_types: list[str] = field(default_factory=list)
@@ -94,7 +99,7 @@ class Body:
             for p in self.file.pieces
             if p.kind == "function" and p.names and p is not self.kernel
         }
-        atoms = {name: frozenset(_index_atoms(text)) for name, text in texts.items()}
+        atoms = {name: frozenset(index_atoms(text)) for name, text in texts.items()}
         for _ in range(3):
             for name, text in texts.items():
                 called = set(re.findall(r"\w+", text)) & set(atoms)
@@ -105,29 +110,6 @@ class Body:
     def usage(self) -> Usage:
         """What the kernel does with its indices and scalars."""
         return _Reader(self).read()
-
-
-def _index_atoms(text: str) -> Iterator[str]:
-    for name, axis in re.findall(r"\b(threadIdx|blockIdx|blockDim|gridDim)\s*\.\s*([xyz])", text):
-        yield _BUILTIN[name] + axis
-    for match in _OLD_BUILTIN.finditer(text):
-        yield _old_atom(match)
-    for name, found in _THREAD_ATOMS.items():
-        if re.search(rf"\.\s*{name}\s*\(", text):
-            yield from found
-            if "this_grid" in text or "grid_group" in text:
-                yield "bx"
-
-
-def _old_atom(match: re.Match[str]) -> str:
-    if match[4]:
-        return f"g{match[4]}"
-    return ("d" if match[2] == "Dim" else match[1][0].lower()) + match[3]
-
-
-def is_index(atom: str) -> bool:
-    """Whether the atom is a thread's or a block's index."""
-    return len(atom) == 2 and atom[0] in "tb" and atom[1] in "xyz"
 
 
 class _Reader:
@@ -142,7 +124,7 @@ class _Reader:
 
     def read(self) -> Usage:
         usage = self.usage
-        reached = set(_index_atoms(self.text))
+        reached = set(index_atoms(self.text))
         for name in set(re.findall(r"\w+", self.text)) & set(self.body.helpers):
             reached |= self.body.helpers[name]
         usage.indices = reached
@@ -150,6 +132,8 @@ class _Reader:
             self._spread()
         for node in walk(self.root):
             self._note(node)
+        usage.flags = flags(self.root, self.text, self.atoms) & self.pointers
+        usage.offsets = {p for p in usage.trip_pointers if _takes_neighbours(self.text, p)}
         self._shared()
         return usage
 
@@ -195,9 +179,9 @@ class _Reader:
         return frozenset().union(*(self.atoms(c) for c in node.named_children))
 
     def _of_name(self, name: str) -> Atoms:
-        match = _OLD_BUILTIN.fullmatch(name)
+        match = OLD_BUILTIN.fullmatch(name)
         if match:
-            return frozenset({_old_atom(match)})
+            return frozenset({old_atom(match)})
         if name in self.scalars:
             return frozenset({name})
         if name in self.pointers:
@@ -207,8 +191,8 @@ class _Reader:
     def _of_field(self, node: Node) -> Atoms:
         whole = re.sub(r"\s", "", span(self.text, node))
         base, _, member = whole.rpartition(".")
-        if base in _BUILTIN and member in ("x", "y", "z"):
-            return frozenset({_BUILTIN[base] + member})
+        if base in BUILTIN and member in ("x", "y", "z"):
+            return frozenset({BUILTIN[base] + member})
         inner = node.child_by_field_name("argument")
         return self.atoms(inner) if inner is not None else frozenset()
 
@@ -229,7 +213,7 @@ class _Reader:
         called, arguments = (node.child_by_field_name(f) for f in ("function", "arguments"))
         name = span(self.text, called) if called is not None else ""
         own = set(self.body.helpers.get(name.split("<")[0].split("::")[-1], ()))
-        own |= set(_index_atoms(f"{name}("))
+        own |= set(index_atoms(f"{name}("))
         given = self.atoms(arguments) if arguments is not None else frozenset()
         loaded = {f"*{a[1:]}" for a in given if a.startswith("&")}
         if "ldg" in name or "load" in name.lower() or "atomic" in name:
@@ -243,6 +227,8 @@ class _Reader:
             self._binary(node)
         elif node.type == "for_statement":
             self._loop(node)
+        elif node.type in ("while_statement", "do_statement"):
+            self._repeats(node)
         elif node.type == "subscript_expression":
             self._subscript(node)
         elif node.type == "assignment_expression":
@@ -257,19 +243,27 @@ class _Reader:
         if sign in _COMPARISONS:
             self._compared(a, b)
             self._compared(b, a)
+            self._case(left, sign, right)
+            self._case(right, _MIRRORED.get(sign, sign), left)
         elif sign == "*":
             for scalar in b & self.scalars:
-                self.usage.strides[scalar].add(_indices(a))
+                self.usage.strides[scalar].add(indices_of(a))
             for scalar in a & self.scalars:
-                self.usage.strides[scalar].add(_indices(b))
+                self.usage.strides[scalar].add(indices_of(b))
         elif sign in ("/", "%"):
             self.usage.divisors |= b & self.scalars
         elif sign in ("<<", ">>"):
             self.usage.shifts |= b & self.scalars
         elif sign in ("+", "-"):
             for one, other in ((a, b), (b, a)):
-                if len(one) == 1 and _indices(other):
+                if len(one) == 1 and indices_of(other):
                     self.usage.added |= one & self.scalars
+
+    def _case(self, side: Node, sign: str, other: Node) -> None:
+        """A scalar of that side, alone, compared with a whole number."""
+        name, literal = span(self.text, side), span(self.text, other).rstrip("uUlL")
+        if name in self.scalars and literal.isdigit() and sign in _TRUE_BY:
+            self.usage.cases[name][max(0, int(literal) + _TRUE_BY[sign])] = None
 
     def _compound(self, node: Node) -> None:
         operator, right = (node.child_by_field_name(f) for f in ("operator", "right"))
@@ -281,11 +275,13 @@ class _Reader:
                 self.usage.shifts |= atoms & self.scalars
 
     def _compared(self, side: Atoms, other: Atoms) -> None:
-        """Scalars of `side` compared with the value of `other`."""
+        """Scalars and loaded values of `side` compared with the value of `other`."""
+        if indices_of(other) and not any(a.startswith("*") for a in other):
+            self.usage.compared |= {a[1:] for a in side if a.startswith("*")}
         scalars = side & self.scalars
-        if _indices(other) and not (other & self.scalars) - scalars:
+        if indices_of(other) and not (other & self.scalars) - scalars:
             for scalar in scalars:
-                self.usage.bounds[scalar].add(_indices(other))
+                self.usage.bounds[scalar].add(indices_of(other))
                 lone = len(scalars) == 1
                 self.usage.alone[scalar] = self.usage.alone.get(scalar, False) or lone
 
@@ -301,7 +297,14 @@ class _Reader:
         atoms = self.atoms(test)
         self.usage.trip_pointers |= {a[1:] for a in atoms if a.startswith("*")}
         initial = self.atoms(start) if start is not None else frozenset()
-        if not _indices(initial):
+        if not indices_of(initial):
+            self.usage.trips |= atoms & self.scalars
+
+    def _repeats(self, node: Node) -> None:
+        test = node.child_by_field_name("condition")
+        atoms = self.atoms(test) if test is not None else frozenset()
+        self.usage.trip_pointers |= {a[1:] for a in atoms if a.startswith("*")}
+        if not indices_of(atoms):
             self.usage.trips |= atoms & self.scalars
 
     def _subscript(self, node: Node) -> None:
@@ -336,5 +339,8 @@ class _Reader:
         self.usage.launch_bounds = bounds[1].strip() if bounds else None
 
 
-def _indices(atoms: Atoms) -> Atoms:
-    return frozenset(a for a in atoms if is_index(a))
+def _takes_neighbours(text: str, pointer: str) -> bool:
+    """Whether it has `p[i]` and `p[i + 1]`."""
+    found = re.findall(rf"\b{pointer}\s*\[([^][]*(?:\[[^][]*\][^][]*)*)\]", text)
+    places = {re.sub(r"\s", "", place) for place in found}
+    return any(f"{p}+1" in places or f"1+{p}" in places or f"({p})+1" in places for p in places)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from hipopt.source.usage import Body
+from hipopt.source.usage import Body, Usage
 from hipopt.workload.plan import Content
 from hipopt.workload.types import ArgumentType
 
 _SORTED = re.compile(r"row_?p|ptr|offset|indptr|start|begin|prefix|segment|rowptr|cumsum", re.I)
+_FLAG = Content("uniform", 0, 2)
+_BELOW_ONE = Content("uniform", 0.125, 1.0)
+_BEYOND_ONE = Content("uniform", 1.0, 2.0)
+
+_ENDS = {"int16": 16_384, "int32": 40_000, "int64": 2_200_000_000}
+_UNSIGNED_ENDS = {"uint16": 32_768, "uint32": 100_000, "uint64": 4_400_000_000}
 
 Contents = dict[str, Content]
 
@@ -30,14 +36,17 @@ def _contents(
     body: Body, types: Sequence[ArgumentType], bound: str, *, wide: bool = False
 ) -> Contents:
     """Integers that index, or bound a loop, stay below `bound`; others are `wide` or below 100."""
-    indexing = set().union(*body.usage.subscripts.values(), body.usage.trip_pointers)
+    usage = body.usage
+    indexing = set().union(*usage.subscripts.values(), usage.trip_pointers, usage.compared)
     found = {}
     for parameter, kind in zip(body.capsule.parameters, types, strict=True):
         if not kind.is_pointer:
             continue
         if "int" not in kind.dtype:
             found[parameter.name] = Content("normal")
-        elif parameter.name in body.usage.trip_pointers and _SORTED.search(parameter.name):
+        elif parameter.name in body.usage.flags:
+            found[parameter.name] = _FLAG
+        elif _is_sorted(parameter.name, body.usage):
             found[parameter.name] = Content("sorted", below=bound)
         elif parameter.name in indexing:
             found[parameter.name] = Content("index", below=bound)
@@ -46,27 +55,39 @@ def _contents(
     return found
 
 
-def _wide(kind: ArgumentType) -> Content:
-    """Integers of either sign where there is one, products of two still within the type.
+def _is_sorted(name: str, usage: Usage) -> bool:
+    """Whether the buffer says where rows begin: by what is done with it, or by its name."""
+    named = name in usage.trip_pointers and _SORTED.search(name) is not None
+    return named or name in usage.offsets
 
-    Beyond 16 bits where the type is: a narrower one shows.
+
+def _wide(kind: ArgumentType) -> Content:
+    """Integers of either sign where there is one, products of two of them still within the type.
+
+    Beyond the next narrower type, so that one shows; of 32 bits without sign that takes products
+    beyond the type, which wrap.
     """
     if kind.dtype in ("int8", "uint8"):
         return Content("uniform", -128, 128) if kind.dtype == "int8" else Content("uniform", 0, 256)
     if kind.dtype[0] == "u":
-        return Content("uniform", 0, 32768 if kind.dtype == "uint16" else 65536)
-    end = 16384 if kind.dtype == "int16" else 40000
+        return Content("uniform", 0, _UNSIGNED_ENDS[kind.dtype])
+    end = _ENDS[kind.dtype]
     return Content("uniform", -end, end)
 
 
 def positive(contents: Mapping[str, Content]) -> Contents:
     """The same with floating-point numbers that are positive and none too small."""
-    return {name: _positive(content) for name, content in contents.items()}
+    return {n: _BELOW_ONE if c.fill == "normal" else c for n, c in contents.items()}
 
 
-def _positive(content: Content) -> Content:
-    return Content("uniform", 0.125, 1.0) if content.fill == "normal" else content
+def tamer(contents: Mapping[str, Content]) -> Contents:
+    """The same with data on which fewer results are NaN: positive ones, then ones beyond one."""
+    if any(content.fill == "normal" for content in contents.values()):
+        return positive(contents)
+    return {n: _BEYOND_ONE if c == _BELOW_ONE else c for n, c in contents.items()}
 
 
 def _careful(content: Content) -> Content:
+    if content == _FLAG:
+        return content
     return Content("uniform") if content.fill == "normal" else Content("index", below="=8")

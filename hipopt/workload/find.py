@@ -17,18 +17,23 @@ from hipopt.source.usage import Body
 from hipopt.workload.case import Case, Counts, Diary, FindOptions
 from hipopt.workload.describe import describe
 from hipopt.workload.ladder import climb
-from hipopt.workload.stretch import stretch
+from hipopt.workload.stretch import Stretched, StretchOptions, stretch
 from hipopt.workload.templates import template_options, template_values
 from hipopt.workload.trace import Tracer
 from hipopt.workload.tries import Start, Tries
+from hipopt.workload.turns import turns
 from hipopt.workload.types import ArgumentType, Types
+
+_LEAST_STRETCH_S = 5.0
+"""For launches that are long in one extent, also where the search took all its time."""
 
 
 class Found(Record, frozen=True, kw_only=True):
     """The workloads found for a kernel, and how."""
 
     workloads: tuple[Workload, ...] = ()
-    """Small ones first, the last for timing, then those long in one extent; empty: none found."""
+    """Small ones first, then those for branches that no other takes, the largest for timing, then
+    those long in one extent; empty: none found."""
     reasons: tuple[str, ...] = ()
     """For each workload, why it looks as it does."""
     tried: tuple[str, ...] = ()
@@ -75,14 +80,20 @@ class _Search:
         return self._found([])
 
     def _found(self, starts: list[Start]) -> Found:
-        workloads = tuple(s.sight.workload for s in starts)
-        long = stretch(self._body.capsule, self._microscope, workloads, self._counts, guessed=True)
+        sizes = [
+            Stretched(s.sight.workload, describe(s.plan, s.size, s.sight)) for s in starts
+        ]  # fmt: skip
+        given = [one.workload for one in sizes]
+        tools = (self._body.capsule, self._microscope)
+        left_s = max(_LEAST_STRETCH_S, self._diary.deadline - time.monotonic())
+        options = StretchOptions(budget_s=left_s)
+        long = stretch(*tools, given, self._counts, options, guessed=True)
+        more = turns(*tools, [*given, *(one.workload for one in long)], self._counts)
+        large = max(1, len(sizes) - 1)
+        found = (*sizes[:large], *more, *sizes[large:], *long)
         return Found(
-            workloads=(*workloads, *(one.workload for one in long)),
-            reasons=(
-                *(describe(s.plan, s.size, s.sight) for s in starts),
-                *(one.reason for one in long),
-            ),
+            workloads=tuple(one.workload for one in found),
+            reasons=tuple(one.reason for one in found),
             tried=self._diary.summary(),
         )
 

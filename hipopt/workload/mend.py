@@ -16,8 +16,10 @@ def mend(plan: Plan, reason: str) -> Plan | None:
 
     Behind the end of dynamic LDS: with all the LDS there is. Behind the end of another array, by a
     thread other than the first: with so many threads that this one does not exist; by the first:
-    with half as many.
+    with half as many. Not finished in time: with one block.
     """
+    if "did not finish" in reason:
+        return plan._replace(grid="one") if plan.grid != "one" else None
     if "dynamic LDS" in reason:
         more = plan.lds_bytes is None
         return plan._replace(lds_bytes=MAX_LDS_BYTES) if more else None

@@ -14,21 +14,28 @@ from hipopt.records import Argument, Buffer, Scalar, Workload
 _MOST_FACTORS = 3
 _FEWER = (1, 2, 4, 8)
 """Elements that one thread may handle."""
+_ROUNDED_UP = tuple((fewer, False) for fewer in _FEWER)
+_DIVISIONS = (_ROUNDED_UP[0], (1, True), *_ROUNDED_UP[1:])
+"""How many elements a thread handles, and whether what is left over has no block; likeliest first.
+
+One launch alone does not show the latter.
+"""
 _BLOCKS = 2
 """Blocks along an axis that follows no scalar, at most."""
 
 
 class Product(NamedTuple):
-    """A number that is some scalars' product by a divisor, rounded up."""
+    """A number that is some scalars' product by a divisor, rounded up, or down."""
 
     names: tuple[str, ...]
     factor: int
     divisor: int
+    down: bool = False
 
     def of(self, values: Mapping[str, int]) -> int:
         """The number for these values of the scalars."""
         whole = math.prod(values[name] for name in self.names) * self.factor
-        return max(1, -(-whole // self.divisor))
+        return max(1, whole // self.divisor if self.down else -(-whole // self.divisor))
 
 
 def values_of(workload: Workload) -> dict[str, int]:
@@ -68,12 +75,12 @@ def grid_rule(axis: int, base: Workload, alike: Sequence[Workload]) -> Product |
     if all(w.grid[axis] == 1 for w in alike) and len(alike) > 1:
         return None
     known = [(values_of(w), w.grid[axis], w.block[axis]) for w in alike]
-    for names in _subsets(values_of(base)):
-        for fewer, by_block in itertools.product(_FEWER, (True, False)):
-            rules = [Product(names, 1, fewer * (b if by_block else 1)) for _, _, b in known]
+    for fewer, down in _DIVISIONS if len(alike) > 1 else _ROUNDED_UP:
+        for names, by_block in itertools.product(_subsets(values_of(base)), (True, False)):
+            rules = [Product(names, 1, fewer * (b if by_block else 1), down) for _, _, b in known]
             if all(r.of(v) == g for r, (v, g, _) in zip(rules, known, strict=True)):
                 divisor = fewer * (base.block[axis] if by_block else 1)
-                return Product(names, 1, divisor)
+                return Product(names, 1, divisor, down)
     return None
 
 

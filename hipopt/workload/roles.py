@@ -6,10 +6,11 @@ import heapq
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from hipopt.source.atoms import Atoms
 from hipopt.source.capsule import KernelParameter
 from hipopt.source.folding import fold_number
 from hipopt.source.launches import names_of
-from hipopt.source.usage import Atoms, Body, Usage
+from hipopt.source.usage import Body, Usage
 from hipopt.workload.sizes import FACTORS
 from hipopt.workload.types import ArgumentType
 
@@ -21,7 +22,7 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
     r"^(h|ny|rows?|nrows?|y_?size|y_?dim|dim_?y)$|height|num_?row": ("Y", "GX", "K"),
     r"^(d|nz|z_?size|z_?dim|dim_?z)$|depth|slices": ("Z", "K"),
     r"pitch|stride|^ld\w?$|lda|ldb|ldc": ("X", "K", "R"),
-    r"radius|halo|^pad|window|taps|order|degree|kernel_?size|ksize": ("=3", "=1"),
+    r"radius|halo|^pad|window|taps|order|degree|kernel_?size|ksize|level": ("=3", "=1"),
     r"seed": ("=12345",),
     r"offset|shift|start|begin|first|base": ("=0", "=1", "=3"),
     r"dim|channels?|features?|hidden|classes|heads?|inner": ("K", "R"),
@@ -31,7 +32,7 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
         "X", "K",
     ),
 }  # fmt: skip
-_SMALL = re.compile(r"radius|halo|^pad|window|taps|order|degree|^iter|iterations?$|pyramid")
+_SMALL = re.compile(r"radius|halo|^pad|window|taps|order|degree|^iter|iterations?$|pyramid|level")
 _LAST = ("X", "K", "=3", "=1", "=0", "=2", "Y", "BX")
 _IN_A_BYTE = ("=37", "=3", "=1", "=0")
 """What an integer of 8 bits may be: it holds no extent."""
@@ -72,6 +73,8 @@ def role_options(
             options[parameter.name] = ("=0",)
             continue
         constants = list(_small_constants(body, index, numbers))
+        if _is_counted(parameter.name, body.usage):
+            constants = [role for role in constants if role != "=0"]  # nothing would be done
         if kind.dtype in ("int8", "uint8"):
             options[parameter.name] = tuple(dict.fromkeys([*constants, *_IN_A_BYTE]))
             continue
@@ -110,6 +113,11 @@ def combinations(
 def _spans(name: str, usage: Usage) -> bool:
     """Whether the scalar is an extent by its use: a constant of the host code says less then."""
     return name in usage.bounds or any(usage.strides.get(name, ()))
+
+
+def _is_counted(name: str, usage: Usage) -> bool:
+    """Whether the scalar says how often, or how far."""
+    return name in usage.trips or _spans(name, usage) or name in usage.divisors
 
 
 def _small_constants(body: Body, index: int, numbers: Mapping[str, int]) -> Iterator[str]:
@@ -152,6 +160,7 @@ def _from_usage(name: str, usage: Usage, factors: Iterator[int]) -> Iterator[str
         yield from ("=3", "=1")
     if name in usage.divisors:
         yield "K"
+    yield from (f"={value}" for value in usage.cases.get(name, ()) if value <= MAX_SMALL)
 
 
 def _bounding(atoms: Atoms) -> Iterator[str]:

@@ -11,6 +11,7 @@ threads in one: one more launch has them.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import time
@@ -41,6 +42,8 @@ _FEW_MORE = 3
 """So many blocks more than threads in one."""
 _THIN = (3, 2)
 """The first other extents, in order; further ones are 1."""
+_LONGEST_SIDE = 32
+"""Of a block that other extents may be as long as."""
 _LATE = "did not finish"
 """What a fault says of a launch that took too long."""
 MAX_THREADS = 5 << 18
@@ -95,7 +98,7 @@ def stretch(
     template = workloads[0].template
     alike = [w for w in workloads if w.template == template]
     body = Body(capsule)
-    types = _types(body, template)
+    types = types_of(capsule, template)
     code = microscope.compile_instrumented(capsule, template, options.compile_timeout_s)
     if types is None or isinstance(code, CompileFailure):
         return ()
@@ -110,7 +113,7 @@ def stretch(
                     return tuple(found)
                 if _threads(launch) > most or bytes_of(launch) > MAX_BUFFER_BYTES:
                     continue
-                sight = tracer.trace(_build(launch), {b.name: b.length for b in launch.buffers})
+                sight = tracer.trace(build_of(launch), {b.name: b.length for b in launch.buffers})
                 long = _at_least(sight.workload, launch)
                 if _is_well(sight) and counts(long) is None:
                     found.append(Stretched(long, f"{reason}{_PURPOSE}"))
@@ -121,7 +124,9 @@ def stretch(
     return tuple(found)
 
 
-def _types(body: Body, template: tuple[str, ...]) -> list[ArgumentType] | None:
+def types_of(capsule: Capsule, template: tuple[str, ...]) -> list[ArgumentType] | None:
+    """The types of the kernel's arguments; None where a workload can't hold one."""
+    body = Body(capsule)
     names, _ = template_values(body.capsule, template)
     known = Types(body.file.pieces)
     found = [known.of(p, names) for p in body.capsule.parameters]
@@ -137,7 +142,7 @@ def _at_least(reached: Workload, launch: Workload) -> Workload:
     lengths = {b.name: max(b.length, r.length) for b, r in zip(
         launch.buffers, reached.buffers, strict=True
     )}  # fmt: skip
-    return _build(reached)(lengths)
+    return build_of(reached)(lengths)
 
 
 def _is_well(sight: Sight) -> bool:
@@ -159,65 +164,84 @@ def _proposals(
     compared with come first. Blocks and coverage are those of the other launches.
     """
     usage = body.usage
-    extents = _extents(usage, alike)
+    extents = _extents(usage, alike, guessed=guessed)
+    base = min(alike, key=_threads)
     if guessed and usage.loops_by_grid:
         yield "fewer blocks, so that loops over the grid go round", _fewer_blocks(alike)
     for name in sorted(extents, key=lambda n: n not in usage.bounds):
         if max(values_of(w)[name] for w in alike) <= BEYOND_16_BITS:
-            launches = [_launch(name, size, extents, alike) for size in LONG]
+            thin = _thins([e for e in extents if e != name], base.block)
+            sizes = [{**t, name: long} for long, t in itertools.product(LONG, thin)]
+            launches = [resized(base, {**values_of(base), **s}, alike) for s in sizes]
             yield f"'{name}' is beyond 16 bits and other extents are small", launches
+            if usage.loops_by_grid:
+                whole = _with_a_thread_each(launches, alike)
+                yield f"'{name}' is beyond 16 bits and a thread stands for each", whole
     for axis in range(3):
-        many = _many_blocks(axis, extents, usage, alike)
+        alone = guessed and f"b{'xyz'[axis]}" in usage.indices
+        many = _many_blocks(axis, extents, usage, alike, from_one=alone)
         yield f"the number of blocks or threads along {'xyz'[axis]} is beyond 16 bits", many
     for axis in range(3):
         more = _more_blocks_than_threads(axis, usage, alike)
         yield f"more blocks than threads in one along {'xyz'[axis]}", more
 
 
-def _extents(usage: Usage, alike: Sequence[Workload]) -> list[str]:
-    """The scalars that are counted up to, and of which it is clear what follows them."""
+def _extents(usage: Usage, alike: Sequence[Workload], *, guessed: bool) -> list[str]:
+    """The scalars that are counted up to, and of which it is clear what follows them.
+
+    In guessed launches, also those that change from size to size.
+    """
     counted = set(usage.bounds) | set(usage.strides) | usage.trips | usage.divisors
     base = values_of(alike[0])
     known = {name: tuple(values_of(w).get(name) for w in alike) for name in base}
-    found = [
-        name for name, value in base.items()
-        if name in counted and value > 1 and (len(alike) == 1 or len(set(known[name])) > 1)
-    ]  # fmt: skip
+    grows = {name for name, values in known.items() if len(set(values)) > 1}
+    named = (grows if len(alike) > 1 else set(base)) & counted
+    if guessed:
+        named |= grows
+    found = [name for name, value in base.items() if name in named and value > 1]
     alone = Counter(known[name] for name in found)
     return [name for name in found if alone[known[name]] == 1]
 
 
-def _launch(
-    name: str, long: int, extents: Sequence[str], alike: Sequence[Workload]
-) -> Workload:  # fmt: skip
-    """The smallest launch, `name` made that long and other extents thin."""
-    smallest = min(alike, key=_threads)
-    others = [e for e in extents if e != name]
-    thin = _thin(others)
-    values = {**values_of(smallest), **thin, name: long}
-    return resized(smallest, values, alike)
-
-
-def _thin(extents: Sequence[str]) -> dict[str, int]:
-    return {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
+def _thins(extents: Sequence[str], block: tuple[int, int, int]) -> Iterator[dict[str, int]]:
+    """Extents that are a few; or a block's side, so that tiles are whole; or 1, for strides."""
+    yield {name: _THIN[at] if at < len(_THIN) else 1 for at, name in enumerate(extents)}
+    if extents and max(block) <= _LONGEST_SIDE:
+        yield dict.fromkeys(extents, max(block))
+    if extents:
+        yield dict.fromkeys(extents, 1)
 
 
 def _many_blocks(
-    axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload]
+    axis: int, extents: Sequence[str], usage: Usage, alike: Sequence[Workload], *, from_one: bool
 ) -> list[Workload]:
     """Many blocks along an axis that follows no scalar; nothing where it is long already.
 
-    Else so many that there are many threads.
+    Else so many that there are many threads. Where there is one block in all launches, only if
+    `from_one`: that may be what the kernel is made for.
     """
     base = min(alike, key=_threads)
     most = max(w.grid[axis] for w in alike)
     follows = grid_rule(axis, base, alike) is not None
-    if most == 1 or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
+    if (most == 1 and not from_one) or most > BEYOND_16_BITS or follows or usage.loops_by_grid:
         return []
-    launch = resized(base, {**values_of(base), **_thin(extents)}, alike)
+    thins = _thins(extents, base.block)
+    thin = [resized(base, {**values_of(base), **t}, alike) for t in thins]
     by_threads = (-(-long // base.block[axis]) for long in (LONG[0], LONG[-1]))
-    counts = (LONG[0], LONG[-1], *by_threads)
-    return [_with_blocks(launch, axis, blocks) for blocks in counts if blocks > most]
+    counts = [n for n in (LONG[0], LONG[-1], *by_threads) if n > most]
+    return [_with_blocks(launch, axis, blocks) for blocks in counts for launch in thin]
+
+
+def _with_a_thread_each(launches: Sequence[Workload], alike: Sequence[Workload]) -> list[Workload]:
+    """With so many threads that no loop over the grid goes round, if some launch had as many."""
+    axis = max(range(3), key=lambda at: alike[0].grid[at])
+    if max(w.grid[axis] * w.block[axis] for w in alike) <= BEYOND_16_BITS:
+        return []
+    return [
+        _with_blocks(launch, axis, -(-LONG[0] // launch.block[axis]))
+        for launch in launches
+        if max(values_of(launch).values()) == LONG[0]
+    ]
 
 
 def _more_blocks_than_threads(axis: int, usage: Usage, alike: Sequence[Workload]) -> list[Workload]:
@@ -261,8 +285,8 @@ def _threads(launch: Workload) -> int:
     return math.prod(launch.grid) * math.prod(launch.block)
 
 
-def _build(launch: Workload) -> Build:
-    """The launch with buffers of other lengths."""
+def build_of(launch: Workload) -> Build:
+    """The launch, for given lengths of its buffers."""
 
     def build(lengths: Mapping[str, int]) -> Workload:
         args = (

@@ -27,6 +27,8 @@ ROOM_BYTES = 64 << 20
 
 MAX_BUFFER_BYTES = 16 << 20
 _ROUNDS = 6
+_SLACK = 4
+"""A share of a buffer's length that is added where its reach depends on the draw."""
 _SEEDS = (0x5EED1, 0x5EED2)
 
 Trouble: TypeAlias = Literal["fault", "before", "beyond", "idle"]
@@ -107,7 +109,8 @@ class Tracer:
             sight = _joined(workload, seen)
             if sight.trouble is not None:
                 return sight
-            wanted = _lengths(workload, sight.reaches, self._types)
+            reaches = _with_slack(workload, sight, seen)
+            wanted = _lengths(workload, reaches, self._types)
             shrinks = any(
                 b.fill == "sorted" and wanted[b.name] < b.length for b in workload.buffers
             )
@@ -180,6 +183,25 @@ def _joined(workload: Workload, seen: Sequence[Observation]) -> Sight:
         workload, seen[0].threads, busy, frozenset(read), frozenset(written), tuple(reaches),
         trouble, reason, race=race,
     )  # fmt: skip
+
+
+def _with_slack(
+    workload: Workload, sight: Sight, seen: Sequence[Observation]
+) -> list[tuple[int, int]]:
+    """What is reached, and more of buffers where that depends on the draw.
+
+    Indices computed from data, and writes under a condition, may reach a little further on others.
+    """
+    found = []
+    for at, (buffer, (low, high)) in enumerate(zip(workload.buffers, sight.reaches, strict=True)):
+        ends = {_end(o.reaches[at].read, o.reaches[at].written) for o in seen[: len(_SEEDS)]}
+        varies = len(ends) > 1 and buffer.fill != "sorted"
+        found.append((low, high + high // _SLACK if varies else high))
+    return found
+
+
+def _end(*spans: tuple[int, int] | None) -> int:
+    return max((span[1] for span in spans if span is not None), default=0)
 
 
 def _trouble(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,21 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.records import Workload
+from hipopt.source.tokens import code_words
 from hipopt.workload.blocks import block_options
 from hipopt.workload.case import RUN_SEED, Case
-from hipopt.workload.contents import content_options, positive
+from hipopt.workload.contents import content_options, tamer
 from hipopt.workload.fill import fill_workload
+from hipopt.workload.freedom import Freedom
 from hipopt.workload.mend import mend
-from hipopt.workload.plan import Plan
+from hipopt.workload.plan import GridMode, Plan
 from hipopt.workload.roles import combinations, role_options
 from hipopt.workload.sizes import Dim3, Size, aligned_size, odd_size
 from hipopt.workload.trace import Sight
 
 BUSY_SHARE = 0.5
 """Share of threads that leave something behind from which on a launch is good enough."""
+MOSTLY_FINITE = 0.5
+"""Share of its results that has to be finite on ordinary data, else positive ones are tried."""
+LEAST_FINITE = 0.1
+"""The same on data that are positive already; the judge asks for no more."""
 _LATER_TRIES = 12
 """Launches tried after one that counts but leaves most threads idle."""
 _RACING_TRIES = 8
+_OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
 
@@ -42,6 +49,12 @@ class Start(NamedTuple):
         by_block = self.sight.busy >= self.sight.blocks > 1
         return max(BUSY_SHARE, share) if by_block else share
 
+    @property
+    def untouched(self) -> int:
+        """Buffers that are neither read nor written: a part of the kernel did not run."""
+        touched = self.sight.read | self.sight.written
+        return sum(buffer.name not in touched for buffer in self.sight.workload.buffers)
+
 
 class Tries:
     """Launches of one kernel, tried from the likeliest on."""
@@ -50,9 +63,10 @@ class Tries:
         self._case = case
         self._seen: set[Workload] = set()
         self._racing: list[Start] = []
+        self._best: Start | None = None
         self._refused = 0
         self._mended: deque[Plan] = deque()
-        self._repairs: set[tuple[Dim3, int | None]] = set()
+        self._repairs: set[tuple[Dim3, int | None, GridMode] | None] = set()
 
     def first(self) -> Start | None:
         """The first launch that keeps threads busy, else the busiest of those found.
@@ -62,13 +76,21 @@ class Tries:
         best: Start | None = None
         later = 0
         for plan in self._with_mended(self._plans()):
-            if self._is_over(later):
+            if self._is_over(later if best is None or best.busy_share < BUSY_SHARE else 2 * later):
                 break
-            best = max(filter(None, (best, self._smallest(plan))), key=_busy, default=None)
+            best = max(filter(None, (best, self._smallest(plan))), key=_merit, default=None)
+            self._best = best
             later += best is not None
-            if best is not None and best.busy_share >= BUSY_SHARE:
+            if best is not None and best.busy_share >= BUSY_SHARE and self._touches_all(best):
                 break
         return best or next(filter(self._does_count_in_time, self._racing[:_RACING_TRIES]), None)
+
+    def _touches_all(self, start: Start) -> bool:
+        """Whether it touches all buffers that the kernel's text names."""
+        touched = start.sight.read | start.sight.written
+        words = code_words(self._case.body.text)
+        named = Counter(word.text for word in words)
+        return all(named[b.name] < 2 or b.name in touched for b in start.sight.workload.buffers)
 
     def _does_count_in_time(self, start: Start) -> bool:
         return not self._case.diary.is_over and self._case.does_count(start.sight.workload)
@@ -132,6 +154,8 @@ class Tries:
             self._case.diary.note(start.sight.race)
             self._racing.append(start)
             return None
+        if self._best is not None and _merit(start) <= _merit(self._best):
+            return None
         if self._says_something(start) and self._case.does_count(start.sight.workload):
             return start
         self._refused += 1
@@ -140,33 +164,52 @@ class Tries:
     def _says_something(self, start: Start) -> bool:
         """Whether what the launch leaves differs from place to place."""
         launch = start.sight.workload
-        ran = self._case.run(launch)
-        filled = fill_workload(launch, RUN_SEED)
-        changed = [
-            after[before.view(f"u{before.itemsize}") != after.view(f"u{after.itemsize}")]
-            for before, after in zip(filled, ran[1] if ran else filled, strict=True)
-        ]
-        if _mostly_not_finite(changed):
+        changed = self._changed(launch)
+        if self._is_too_wild(start.plan, _finite_share(changed)):
             self._case.diary.note("most of what it writes is NaN or infinite")
             self._tame(start.plan)
             return False
-        several = [values for values in changed if values.size > 1]
-        if several and all((values == values[0]).all() for values in several):
+        if _is_uniform(changed) and not self._follows_scalars(launch, changed):
             self._case.diary.note("all that it writes is one and the same number")
             return False
         return True
 
+    def _follows_scalars(self, launch: Workload, changed: Sequence[NDArray[Any]]) -> bool:
+        """Whether all that it writes changes with the float scalars."""
+        other = Freedom().scaled(launch, _OTHER_FACTOR)
+        if other == launch:
+            return False
+        now = self._changed(other)
+        return all(
+            a.size == b.size and bool((a != b).all()) for a, b in zip(changed, now, strict=True)
+        )
+
+    def _changed(self, launch: Workload) -> list[NDArray[Any]]:
+        """For each buffer the elements that the launch leaves other than they were."""
+        ran = self._case.run(launch)
+        filled = fill_workload(launch, RUN_SEED)
+        return [
+            after[before.view(f"u{before.itemsize}") != after.view(f"u{after.itemsize}")]
+            for before, after in zip(filled, ran[1] if ran else filled, strict=True)
+        ]
+
+    def _is_too_wild(self, plan: Plan, finite_share: float) -> bool:
+        """Whether other data may leave more finite numbers, and these leave too few."""
+        signed = any(content.fill == "normal" for content in plan.contents.values())
+        return finite_share < (MOSTLY_FINITE if signed else LEAST_FINITE)
+
     def _tame(self, plan: Plan) -> None:
-        """Has the plan tried with positive data next."""
-        tame = plan._replace(contents=positive(plan.contents))
+        """Has the plan tried with data that most functions take next."""
+        tame = plan._replace(contents=tamer(plan.contents))
         if tame != plan:
             self._mended.append(tame)
 
     def _mend(self, plan: Plan, sight: Sight) -> None:
         """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
         mended = mend(plan, sight.reason)
-        if mended is not None and (mended.block, mended.lds_bytes) not in self._repairs:
-            self._repairs.add((mended.block, mended.lds_bytes))
+        repair = mended and (mended.block, mended.lds_bytes, mended.grid)
+        if mended is not None and repair not in self._repairs:
+            self._repairs.add(repair)
             self._mended.append(mended)
 
     def _less_idle(self, start: Start) -> Start:
@@ -181,12 +224,19 @@ class Tries:
         return Start(fewer, start.size, again) if again.trouble is None and same else start
 
 
-def _mostly_not_finite(changed: Sequence[NDArray[Any]]) -> bool:
-    """Whether fewer than half of the floating-point numbers are finite."""
+def _is_uniform(changed: Sequence[NDArray[Any]]) -> bool:
+    """Whether no buffer is left with two different numbers, and one has several."""
+    several = [values for values in changed if values.size > 1]
+    return bool(several) and all((values == values[0]).all() for values in several)
+
+
+def _finite_share(changed: Sequence[NDArray[Any]]) -> float:
+    """Of the floating-point numbers; 1 where there are none."""
     floats = [values.astype(np.float64) for values in changed if values.dtype.kind not in "iub"]
     count = sum(values.size for values in floats)
-    return 2 * sum(int(np.isfinite(values).sum()) for values in floats) < count
+    return sum(int(np.isfinite(values).sum()) for values in floats) / count if count else 1.0
 
 
-def _busy(start: Start) -> float:
-    return start.busy_share
+def _merit(start: Start) -> tuple[bool, int, float]:
+    """Launches whose threads work are best, among those the ones that touch most buffers."""
+    return (start.busy_share >= BUSY_SHARE, -start.untouched, start.busy_share)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt.embedded import find_server
+from hipopt.broker.embedded import find_server
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
 

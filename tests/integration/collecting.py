@@ -2,9 +2,10 @@
 
 import logging
 
-from hipopt.collect import Collector, stop_on_signals
-from hipopt.resultlog import ResultLog
+from hipopt.collect import Collector
+from hipopt.log.writer import ResultLog
 from hipopt.settings import load
+from hipopt.stopping import stop_on_signals
 
 logging.basicConfig(level=logging.INFO)
 settings = load()

@@ -15,8 +15,8 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from hipopt.dispatch import Dispatcher, DispatchOptions
-from hipopt.embedded import find_server
+from hipopt.broker.embedded import find_server
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
 from hipopt.errors import BrokerError
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 STANDIN = "tests.integration.standin"
 
 
-def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+def wait_for(condition: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Returns once the condition holds; fails, naming it, if it doesn't in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -38,6 +38,11 @@ class Proxy:
         self._mode = mode
         self._waker.send(b"m")
 
+    @property
+    def idle(self) -> bool:
+        """Whether no connection is open."""
+        return not self._peer
+
     def close(self) -> None:
         self._over = True
         self._waker.send(b"x")

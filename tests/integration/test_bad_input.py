@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from hipopt.resultlog import ResultLog
+from hipopt.log.writer import ResultLog
 from tests.integration.conftest import ROOT, RedisServer, wait_for
 from tests.model_endpoint import Endpoint, error
 
@@ -244,7 +244,7 @@ BROKERS = [
     case("broker-scheme", GOOD, "dispatch m.json --log l.jsonl --broker http://:pw@h/0",
          "http://:***@h/0", "redis://", code=1),
     case("broker-port", GOOD, "dispatch m.json --log l.jsonl --broker redis://:pw@h:99999/0",
-         "redis://:***@h:99999/0", "Port", "redis://HOST:PORT", code=1),
+         "redis://:***@h:99999/0", "the port must be", "redis://HOST:PORT", code=1),
     case("broker-db", GOOD, "dispatch m.json --log l.jsonl --broker redis://127.0.0.1:1/x",
          "redis://127.0.0.1:1/x", code=1),
     case("broker-no-host", GOOD,

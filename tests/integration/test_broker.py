@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from hipopt import embedded
-from hipopt.broker import check_broker, connect, make_app, masked, transport_options
-from hipopt.embedded import EmbeddedBroker, find_server
+from hipopt.broker import embedded
+from hipopt.broker.app import check_broker, connect, make_app, transport_options
+from hipopt.broker.embedded import EmbeddedBroker, find_server
+from hipopt.broker.url import masked
 from hipopt.errors import BrokerError
 from hipopt.settings import Settings
 from tests.integration.conftest import ROOT, RedisServer, wait_for
@@ -167,7 +168,7 @@ def test_a_deep_temporary_folder_is_avoided(
 
 OWNER = """
 import os, signal
-from hipopt.embedded import EmbeddedBroker
+from hipopt.broker.embedded import EmbeddedBroker
 broker = EmbeddedBroker()
 print(broker.pid, broker.socket.parent, flush=True)
 signal.pause()

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from celery import Celery
 
-from hipopt import queues
-from hipopt.broker import connect, make_app, publish_result
+from hipopt.broker import queues
+from hipopt.broker.app import connect, make_app, publish_result
 from hipopt.collect import Collected, Collector
 from hipopt.errors import LogError
+from hipopt.log.writer import ResultLog
 from hipopt.messages import Trouble, encode_row, encode_trouble
 from hipopt.records import ResultRow
-from hipopt.resultlog import ResultLog
 from hipopt.settings import Settings
 from tests.integration.conftest import wait_for
 

@@ -12,14 +12,14 @@ import pytest
 import redis
 from msgspec.structs import replace
 
-from hipopt.broker import connect, make_app, publish_result
+from hipopt.broker.app import connect, make_app, publish_result
+from hipopt.broker.collectlease import CollectorLease, Holder, holder, lease_key
+from hipopt.broker.resultqueue import ResultQueue
 from hipopt.collect import Collector
-from hipopt.collectlease import CollectorLease, Holder, holder, lease_key
 from hipopt.errors import HeldElsewhere, HipoptError
+from hipopt.log.writer import ResultLog
 from hipopt.messages import encode_row
 from hipopt.records import ResultRow
-from hipopt.resultlog import ResultLog
-from hipopt.resultqueue import ResultQueue
 from hipopt.settings import Settings
 from tests.integration.conftest import Processes, RedisServer, wait_for
 
@@ -268,7 +268,7 @@ def test_large_results_come_a_few_at_a_time(
     settings: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The memory of a collector is bounded by the bytes of a batch, and any single result fits."""
-    monkeypatch.setattr("hipopt.resultqueue.MAX_BYTES", 1000)
+    monkeypatch.setattr("hipopt.broker.resultqueue.MAX_BYTES", 1000)
     lease = CollectorLease(settings, Path("log.jsonl"))
     try:
         assert lease.hold(client, threading.Event())

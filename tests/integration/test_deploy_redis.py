@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hipopt.brokerdoctor import broker_findings
+from hipopt.broker.findings import broker_findings
 from hipopt.settings import Settings
 from tests.integration.conftest import ROOT, RedisServer
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from hipopt import queues
-from hipopt.broker import connect
+from hipopt.broker import queues
+from hipopt.broker.app import connect
 from hipopt.settings import Settings
 from tests.integration.conftest import Processes, kernels, send, wait_for
 from tests.integration.test_pipeline import runs

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 import redis
 
-from hipopt.cluster import ask
+from hipopt.broker.cluster import ask
 from hipopt.settings import Settings
 from hipopt.worker import child_environ, worker_argv
 from tests.integration.conftest import (

@@ -13,9 +13,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hipopt import queues
-from hipopt.broker import connect, transport_options
-from hipopt.dispatch import Dispatcher, DispatchOptions, Progress
+from hipopt.broker import queues
+from hipopt.broker.app import connect, transport_options
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
+from hipopt.dispatch.progress import Progress
+from hipopt.records import KernelId
 from hipopt.settings import Settings
 from hipopt.status import gather
 from tests.integration.conftest import Processes, RedisServer, kernels, wait_for, write_manifest
@@ -44,10 +46,12 @@ class Dispatch(threading.Thread):
         super().__init__(daemon=True)
         self.enough = threading.Event()
         self.latest: Progress | None = None
+        self.named: list[KernelId] = []
+        """Kernels whose rows it was told of."""
         self._dispatcher = Dispatcher(settings, options)
 
     def run(self) -> None:
-        self._dispatcher.run(self._look, self.enough)
+        self._dispatcher.run(self._look, self.enough, lambda row: self.named.append(row.id))
 
     def _look(self, progress: Progress) -> None:
         self.latest = progress
@@ -88,6 +92,7 @@ def test_every_kernel_is_run_and_logged_once(settings: Settings, processes: Proc
         final = dispatch.finish()
     assert (final.total, final.done, final.succeeded, final.resent) == (60, 60, 60, 0)
     assert final.shards_done == (20, 20, 20)
+    assert sorted(map(str, dispatch.named)) == sorted(map(str, range(60)))
     assert_each_once(settings, 60)
     assert len(runs(settings)) == 60
     assert all(row["shard"] == int(str(row["id"])) // 20 for row in logged(settings))
@@ -107,6 +112,7 @@ def test_a_second_dispatch_sends_nothing_that_is_done_or_on_its_way(
         second.finish()
     with dispatching(settings) as third:
         assert third.finish().done == 40
+    assert third.named == []
     assert len(runs(settings)) == 40
     assert_each_once(settings, 40)
 
@@ -150,7 +156,7 @@ def test_sigterm_puts_running_kernels_back(settings: Settings, processes: Proces
     with dispatching(settings) as dispatch:
         wait_for(lambda: len(runs(settings)) == 2, "both pool processes are busy")
         worker.terminate()
-        worker.wait(10)
+        worker.wait(30)
         processes.worker(settings)
         assert dispatch.finish(20).resent == 0
     assert_each_once(settings, 2)
@@ -361,7 +367,7 @@ def test_sigterm_ends_a_collector_in_good_order(settings: Settings, processes: P
     with dispatching(settings) as dispatch:
         until_logged(settings, 5)
         collector.terminate()
-        assert collector.wait(10) == 0
+        assert collector.wait(30) == 0
         processes.collector(settings)
         assert dispatch.finish().resent == 0
     assert_each_once(settings, 30)
@@ -386,7 +392,7 @@ def test_a_broker_that_forgets_everything_heals(
         assert (final.done, final.given_up, final.broker_away) == (60, 0, False)
         assert final.resent > 0
         assert_each_once(mine, 60)
-        assert processes.logs().count("is away, waiting for it") == 1
+        assert processes.logs().count("is away, waiting for it") == 2  # collector and worker
     finally:
         server.kill()
 

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from hipopt.dispatch import DispatchOptions
-from hipopt.logreader import LogReader
+from hipopt.dispatch.dispatcher import DispatchOptions
+from hipopt.log.reader import LogReader
 from hipopt.settings import Settings
 from hipopt.worker import child_environ
 from tests.integration.conftest import ROOT, Processes, kernels, write_manifest

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import redis
 
-from hipopt.broker import check_broker, connect, make_app
+from hipopt.broker.app import check_broker, connect, make_app
 from hipopt.errors import BrokerError
 from hipopt.flowerdoor import VARIABLE
 from hipopt.settings import Settings
@@ -283,7 +283,12 @@ def test_the_documented_rights_are_enough(
         "&/0.hipopt.pidbox.pidbox",
         "+@write",
         "~_kombu.binding*",
+        "~*.hipopt.pidbox*",
+        "+@read",
+        "+@transaction",
         "+eval",
+        "+evalsha",
+        "+script|load",
     ],
     ids=str,
 )

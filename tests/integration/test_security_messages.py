@@ -16,13 +16,13 @@ import pytest
 import redis
 from celery import Celery
 
-from hipopt import arrival, queues
-from hipopt.arrival import objection, rejected_key
-from hipopt.broker import connect, make_app
+from hipopt.broker import arrival, queues
+from hipopt.broker.app import connect, make_app
+from hipopt.broker.arrival import objection, rejected_key
+from hipopt.broker.transport import KEPT_BYTES, KEPT_MESSAGES
 from hipopt.messages import TASK_NAME, encode_task, shard_queue, task_id
 from hipopt.records import KernelTask
 from hipopt.settings import Settings
-from hipopt.transport import KEPT_BYTES, KEPT_MESSAGES
 from tests.integration.conftest import Processes, wait_for
 
 QUEUE = shard_queue("hipopt", 0)
@@ -217,7 +217,7 @@ def test_what_is_kept_is_bounded(
             channel.set_aside(QUEUE, b"%d" % number, "r" * 10_000)
     assert [entry["bytes"] for entry in kept(client)] == [10_000_000, 1, 1, 1]
     assert client.memory_usage(rejected_key("hipopt")) < 200_000
-    monkeypatch.setattr("hipopt.transport.KEPT_MESSAGES", 2)
+    monkeypatch.setattr("hipopt.broker.transport.KEPT_MESSAGES", 2)
     with make_app(settings) as app, app.connection_for_read() as connection:
         connection.channel().set_aside(QUEUE, b"last", "it")
     assert [entry["message"] for entry in kept(client)] == ["2", "last"]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hipopt.broker import connect, make_app
-from hipopt.brokerdoctor import broker_findings
+from hipopt.broker.app import connect, make_app
+from hipopt.broker.findings import broker_findings
 from hipopt.errors import UsageError
 from hipopt.finding import Health
 from hipopt.flowerdoor import VARIABLE, flower_environ, kept_login, login_file

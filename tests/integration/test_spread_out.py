@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from hipopt.broker import make_app
+from hipopt.broker.app import make_app
 from hipopt.flowerdoor import kept_login
 from hipopt.settings import Settings
 from tests.integration.conftest import ROOT, RedisServer, wait_for
@@ -28,7 +28,7 @@ EXAMPLES = ROOT / "examples"
 REPLIES = EXAMPLES / "replies.jsonl"
 QUICK = (101, 104, 109, 111, 114, 122, 124, 126, 131, 132)
 """Kernels of the example that are judged in a second or two; successes and failures."""
-STOP_S = 10.0
+STOP_S = 20.0
 """SIGTERM has to have its effect within this."""
 
 
@@ -98,7 +98,7 @@ class Site:
         """`hipopt ARGUMENTS`, to its end."""
         return subprocess.run(
             self._argv(arguments), cwd=self.folder, env=self.environ, capture_output=True,
-            text=True, timeout=100, check=False,
+            text=True, timeout=200, check=False,
         )  # fmt: skip
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
@@ -237,7 +237,7 @@ def test_a_run_spread_over_processes(site: Site, code_cache: Path) -> None:
         f"(id={row['id']}, name={row['name']!r}, shard={row['shard']})" for row in site.rows()
     )
 
-    workers = {task["worker"] for task in shown_tasks(port).values()}
+    workers = {task["worker"] for task in shown_tasks(port, login).values()}
     assert workers <= {worker["name"] for worker in site.status()["broker"]["workers"]}
     assert all(name.startswith("hipopt-cpu-") for name in workers)
     assert all(name.endswith(f"@{socket.gethostname()}") for name in workers)
@@ -272,7 +272,7 @@ def test_a_killed_worker_costs_nothing(site: Site) -> None:
     first.kill()
     first.wait()
     wait_for(lambda: not any(map(running, below)), "nothing of the killed worker is left")
-    assert dispatch.wait(60) == 0, site.output()
+    assert dispatch.wait(120) == 0, site.output()
     assert_as_expected(site)
     site.stop([collector, second])
 
@@ -288,6 +288,6 @@ def test_a_stopped_worker_hands_its_kernels_back(site: Site) -> None:
     dispatch = site.start("dispatch", "--shards", "8")
     wait_for(lambda: sum(map(bool, (inspect.active() or {}).values())) == 2, "both are at work")
     site.stop([first])
-    assert dispatch.wait(60) == 0, site.output()
+    assert dispatch.wait(120) == 0, site.output()
     assert_as_expected(site)
     site.stop([collector, second])

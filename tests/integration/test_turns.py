@@ -7,10 +7,10 @@ import sys
 import msgspec
 import pytest
 
-from hipopt.broker import connect
-from hipopt.dispatch import DispatchOptions
+from hipopt.broker.app import connect
+from hipopt.broker.turn import Turn, TurnLost
+from hipopt.dispatch.dispatcher import DispatchOptions
 from hipopt.settings import Settings
-from hipopt.turn import Turn, TurnLost
 from hipopt.worker import child_environ
 from tests.integration.conftest import ROOT, Processes, kernels, wait_for, write_manifest
 from tests.integration.test_pipeline import (
@@ -110,18 +110,18 @@ def test_a_dispatcher_revives_what_another_lost(settings: Settings, processes: P
 PATHS = {"PYTHONPATH": str(ROOT)}
 STAND_STILL = """
 import sys, threading
-import hipopt.send
-from hipopt.dispatch import Dispatcher, DispatchOptions
+import hipopt.broker.send
+from hipopt.dispatch.dispatcher import Dispatcher, DispatchOptions
 from hipopt.settings import load
 
-batches = hipopt.send._batches
+batches = hipopt.broker.send._batches
 def announced(*args):
     for batch in batches(*args):
         print("about to send", flush=True)
         sys.stdin.readline()
         yield batch
-hipopt.send._batches = announced
-hipopt.send.BATCH = 10
+hipopt.broker.send._batches = announced
+hipopt.broker.send.BATCH = 10
 Dispatcher(load(), DispatchOptions(grace_s=1.0)).run(lambda _: None, threading.Event())
 """
 

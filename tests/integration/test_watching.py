@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from hipopt.broker import connect
+from hipopt.broker.app import connect
+from hipopt.broker.arrival import rejected_key
 from hipopt.settings import Settings
 from hipopt.status import gather
 from hipopt.worker import child_environ
@@ -35,6 +36,7 @@ def test_the_broker_alone_tells_what_runs(settings: Settings, processes: Process
     wait_for(lambda: len(runs(settings)) == 2, "two are in work", 60)
     with connect(settings) as client:
         client.set("hipopt.collector", "head, process 4711")
+        client.lpush(rejected_key("hipopt"), "x", "y")
     status = gather(msgspec.structs.replace(settings, log=None))
     assert (status.done, status.log) == (None, None)
     assert status.broker is not None
@@ -46,6 +48,7 @@ def test_the_broker_alone_tells_what_runs(settings: Settings, processes: Process
         ("1", "k1", 0),
     ]
     assert (status.broker.waiting, status.broker.held) == (1, 2)
+    assert status.broker.rejected == 2
     assert status.broker.collector == "head, process 4711"
     (processes.folder / "go").touch()
     wait_for(lambda: len(runs(settings)) == 3, "the last is in work")

@@ -180,6 +180,26 @@ def test_compose_sets_real_variables(name: str) -> None:
         assert str(Path(environ["HIPOPT_LOG"]).parent) in mounts
 
 
+def test_workers_of_a_host_share_their_slots() -> None:
+    """All workers of the compose file, and of a node's unit, agree on who has which core.
+
+    They have no /tmp in common, so the folder lies where they do: on a volume that both kinds of
+    worker mount, and in the unit's cache folder.
+    """
+    shared = set[tuple[str, str]]()
+    for name in ("worker", "worker-cpu"):
+        slots = SERVICES[name]["environment"]["HIPOPT_SLOTS_DIR"]
+        volumes = dict(volume.split(":")[::-1] for volume in SERVICES[name]["volumes"])
+        [mount] = [target for target in volumes if slots.startswith(f"{target}/")]
+        assert volumes[mount] in COMPOSE["volumes"]
+        shared.add((volumes[mount], slots))
+    assert len(shared) == 1
+    unit = (DEPLOY / "systemd" / "hipopt-worker.service").read_text()
+    assert "PrivateTmp=yes" in unit
+    assert "CacheDirectory=hipopt\n" in unit
+    assert "Environment=HIPOPT_SLOTS_DIR=/var/cache/hipopt/" in unit
+
+
 def test_compose_says_what_it_must_be_told() -> None:
     """Every variable without which it doesn't start stands in the comment on top."""
     top = COMPOSE_TEXT[: COMPOSE_TEXT.index("\nname:")]

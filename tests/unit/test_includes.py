@@ -48,3 +48,15 @@ def test_headers_are_looked_for_where_projects_keep_them(tmp_path: Path) -> None
     text = "#include <types.h>\n#include <cmath>\n"
     read = with_includes(tmp_path / "src" / "k.hip", text)
     assert read == "typedef float real;\n#include <cmath>\n"
+
+
+def test_headers_are_looked_for_in_the_folders_around(tmp_path: Path) -> None:
+    """A header that several programs share is found above them, the nearest of its name first."""
+    folder = tmp_path / "apps" / "blur"
+    for place, text in (("common", "far"), ("apps/common", "near")):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "types.h").write_text(f"typedef float {text};\n")
+    folder.mkdir()
+    (tmp_path / "common" / "shapes.h").write_text("struct Shape { int n; };\n")
+    text = with_includes(folder / "k.hip", '#include "types.h"\n#include "shapes.h"\n')
+    assert text == "typedef float near;\nstruct Shape { int n; };\n"

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from hipopt.dispatch.shards import order
 from hipopt.errors import ManifestError
 from hipopt.manifest import Manifest
 from hipopt.records import KernelId, KernelTask
 from hipopt.rows import Rows
-from hipopt.shards import order
 
 ROW = {"id": 1, "name": "k", "code_body": "x"}
 ids = st.one_of(st.integers(), st.text(max_size=8))

@@ -13,15 +13,16 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 from rich.console import Console
 
+from hipopt.broker.cluster import BrokerStatus, RunningKernel, WorkerStatus
+from hipopt.broker.troubles import Noted
 from hipopt.cli.status import command
 from hipopt.cli.statusview import duration, view
-from hipopt.cluster import BrokerStatus, RunningKernel, WorkerStatus
-from hipopt.plan import Plan, public_settings, write_plan
+from hipopt.dispatch.plan import Plan, public_settings, write_plan
+from hipopt.dispatch.shards import plan_shards
+from hipopt.log.file import append_durably, damaged_path, rejected_path
 from hipopt.records import KernelId
 from hipopt.settings import Settings
-from hipopt.shards import plan_shards
 from hipopt.status import Status, Watch, gather
-from hipopt.troubles import Noted
 
 NOBODY = "redis://127.0.0.1:1/0"
 
@@ -96,6 +97,19 @@ def test_rows_of_scripts_are_counted(settings: Settings) -> None:
     assert status.speedups.count == 15
 
 
+def test_what_was_set_aside_is_counted(settings: Settings) -> None:
+    """Lines of the files beside the log are told by file; where there are none, nothing is said."""
+    assert settings.log is not None
+    assert gather(settings).set_aside == {}
+    assert "set aside" not in shown(gather(settings))
+    append_durably(damaged_path(settings.log), [b"{", b"\x00"])
+    append_durably(rejected_path(settings.log), [b"no result"])
+    status = gather(settings)
+    assert status.set_aside == {"results.jsonl.damaged": 2, "results.jsonl.rejected.jsonl": 1}
+    words = "set aside beside the log: 2 lines in results.jsonl.damaged, 1 line in"
+    assert words in " ".join(shown(status).split())
+
+
 def test_a_second_look_reads_on(settings: Settings) -> None:
     """What was appended is added, a row that supersedes takes its place, a new log is new."""
     assert settings.log is not None
@@ -147,12 +161,13 @@ def test_the_whole_picture(settings: Settings) -> None:
     broker = BrokerStatus(
         queues={"run.shard.000": 0, "run.shard.001": 17, "run.results": 2}, waiting=17, results=2,
         held=3, collector="head, process 4711", workers=(worker, replace(worker, host="node2")),
-        troubles=(trouble,),
+        troubles=(trouble,), rejected=2,
     )  # fmt: skip
     text = shown(replace(status, broker=broker, broker_error=None))
     for words in (
         "1/8 2 h 1 min 7 relu, 1 min 15 s", "2 workers on 2 hosts, 2 of 16 slots busy",
         "17 kernels wait, 2 run, 2 results wait; 1 more held", "collector: head, process 4711",
+        "2 messages set aside that hipopt did not send",
         "model_unavailable 31 0 s ago node1 http://llm does not answer",
     ):  # fmt: skip
         assert words in " ".join(text.split()), text

@@ -5,8 +5,9 @@ a compiler of ours. The process that judges it is bound to that core too: it wor
 kernel rests, and would disturb the neighbours elsewhere. Compilers take a core each, so they run
 beside kernels that others have in work, and wait while all cores are held.
 Price: a core is idle for some milliseconds between two holders.
-Scope: one user's processes on one node. Waiting for the model, slicing and talking to the broker
-take no core of their own: milliseconds a kernel, wherever the system puts them.
+Scope: the processes of one node that name the same `slots_dir`, by default one user's. Waiting for
+the model, slicing and talking to the broker take no core of their own: milliseconds a kernel,
+wherever the system puts them.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ from hipopt.device.slots import hold_slot
 
 
 class Cores:
-    """The cores that this process may use. Make it before any thread is bound to one."""
+    """The cores that this process may use. Make it before any thread is bound to one.
 
-    def __init__(self) -> None:
+    Args:
+        slots_dir: that all processes of this node name; None: a folder of this user's among the
+            temporary files.
+    """
+
+    def __init__(self, slots_dir: Path | None = None) -> None:
         self.held: int | None = None
         """The core that is held for kernels; None: none is."""
         self._usable = sorted(os.sched_getaffinity(0))
-        self._directory = Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}" / "cpu"
+        shared = slots_dir or Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}"
+        self._directory = shared / "cpu"
 
     @contextmanager
     def for_kernels(self) -> Iterator[None]:

@@ -39,13 +39,16 @@ _EMPTY = "__global__ void hipopt_probe(int* x) { *x = 1; }"
 class CpuDevice:
     """Implements `interface.Device`; compiled kernels are kept under `cache_dir`.
 
+    Processes that name the same `slots_dir` share this node's cores, see `cores.Cores`.
     Where the machine offers no sandbox at all, it works only if `allow_unsandboxed`.
 
     Raises:
         DeviceError: this machine is no Linux on x86-64 or aarch64.
     """
 
-    def __init__(self, cache_dir: Path, *, allow_unsandboxed: bool = False) -> None:
+    def __init__(
+        self, cache_dir: Path, *, allow_unsandboxed: bool = False, slots_dir: Path | None = None
+    ) -> None:
         if platform.system() != "Linux" or platform.machine() not in _MACHINES:
             raise DeviceError(
                 "the CPU device runs on Linux on x86-64 or aarch64, this is "
@@ -53,7 +56,7 @@ class CpuDevice:
             )
         self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
         self._allow_unsandboxed = allow_unsandboxed
-        self._cores = Cores()
+        self._cores = Cores(slots_dir.expanduser().resolve() if slots_dir else None)
 
     @cached_property
     def toolchain(self) -> Toolchain:

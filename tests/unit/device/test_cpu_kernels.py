@@ -8,7 +8,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from hipopt.device.interface import Launched
+from hipopt.device.interface import Fault, Launched
 from hipopt.records import DType, Scalar
 
 RNG = np.random.default_rng(7)
@@ -386,6 +386,29 @@ def test_cooperative_groups(cpu: Any) -> None:
     """
     got = cpu.outputs(source, [np.arange(64, dtype=np.int32)])
     assert got[0][:4].tolist() == np.arange(64).reshape(4, 16).sum(1).tolist()
+
+
+def test_a_grid_is_a_group(cpu: Any) -> None:
+    """Threads know their place in the grid; one block's are waited for, several are refused."""
+    source = """
+    #include <hip/hip_cooperative_groups.h>
+    namespace cg = cooperative_groups;
+    __global__ void k(int* x, int* y, int wait) {
+        cg::grid_group grid = cg::this_grid();
+        const auto i = grid.thread_rank();
+        const int v = x[grid.size() - 1 - i];
+        if (wait) grid.sync();
+        (wait ? x : y)[i] = v + static_cast<int>(grid.num_blocks());
+    }
+    """
+    values = np.arange(8, dtype=np.int32)
+    got = cpu.outputs(source, [values, values, scalar(1)], block=(4, 2, 1))
+    assert got[0].tolist() == [8, 7, 6, 5, 4, 3, 2, 1]
+    got = cpu.outputs(source, [values, values, scalar(0)], grid=(2, 1, 1), block=(4, 1, 1))
+    assert got[1].tolist() == [9, 8, 7, 6, 5, 4, 3, 2]
+    with cpu.device.open(cpu.compile(source)) as session:
+        session.load((2, 1, 1), (4, 1, 1), 0, [values, values, scalar(1)])
+        assert isinstance(session.launch(10), Fault)
 
 
 def test_intrinsics(cpu: Any) -> None:

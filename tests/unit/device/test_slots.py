@@ -23,6 +23,16 @@ with hold_slot(Path(sys.argv[1]), [0]):
     time.sleep(60)
 """
 
+CORE_HOLDER = """
+import os, sys, time
+from pathlib import Path
+from hipopt.device.cpu.cores import Cores
+os.sched_setaffinity(0, {int(sys.argv[2])})
+with Cores(Path(sys.argv[1])).for_kernels():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
 
 def test_slots_are_exclusive(tmp_path: Path) -> None:
     """Nested holders of one process get different slots too."""
@@ -64,6 +74,20 @@ def test_a_dead_holder_gives_its_slot_back(tmp_path: Path) -> None:
         threading.Timer(0.1, lambda: os.kill(holder.pid, signal.SIGKILL)).start()
         with hold_slot(tmp_path, [0]) as slot:
             assert slot == 0
+
+
+def test_processes_without_a_common_tmp_share_a_named_folder(tmp_path: Path) -> None:
+    """Who names the same `slots_dir` waits for a core that the other holds, as containers must."""
+    (tmp_path / "tmp").mkdir()
+    core = min(os.sched_getaffinity(0))
+    command = [sys.executable, "-c", CORE_HOLDER, str(tmp_path / "slots"), str(core)]
+    environ = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        with hold_slot(tmp_path / "slots" / "cpu", [core], otherwise=-1) as slot:
+            assert slot == -1
+        holder.kill()
 
 
 def test_processes_with_different_units_agree(tmp_path: Path) -> None:

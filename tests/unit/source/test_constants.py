@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from hipopt.source.constants import with_constants
 
 
@@ -45,3 +47,36 @@ def test_what_cannot_be_told_is_left() -> None:
     """Pointers and arrays of unknown length stay as they are."""
     for source in ("__constant__ float* p;\n", "__constant__ float a[M];\n"):
         assert with_constants(source) == source
+
+
+def test_device_data_that_are_only_read_get_a_value() -> None:
+    """Scalars, arrays, and what is compared or passed by value are only read."""
+    source = """__device__ float scale;
+__device__ int table[2][3];
+__global__ void k(float* x) {
+  if (scale <= x[0] && table[0][1] == 2) x[1] = max(scale, 2.f) + table[1][threadIdx.x % 3];
+}
+"""
+    text = with_constants(source)
+    assert re.search(r"scale = 0\.\d+f;", text)
+    assert re.search(r"table\[2\]\[3\] = \{\{", text)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "n = 1;", "n += 2;", "n <<= 1;", "n++;", "--n;", "atomicAdd(&n, 1);", "int* p = &n;",
+        "if (n && &n) return;",
+    ],
+)  # fmt: skip
+def test_device_data_that_are_changed_start_as_written(use: str) -> None:
+    """What the kernel counts in, or hands on by address, starts at zero as on a device."""
+    source = f"__device__ int n;\n__global__ void k() {{ {use} }}\n"
+    assert with_constants(source) == source
+
+
+@pytest.mark.parametrize("use", ["row[2] = 1;", "fill(row);", "x = &row[1];", "row[0]--;"])
+def test_device_arrays_that_are_changed_start_as_written(use: str) -> None:
+    """An array handed on whole may be changed by whoever takes it."""
+    source = f"__device__ int row[4];\n__global__ void k() {{ {use} }}\n"
+    assert with_constants(source) == source

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from hipopt.errors import SourceError
 from hipopt.source.parse import parse
+from hipopt.source.tree import first
 from tests.unit.source.kernels import SAXPY, TORCH_EXTENSION, TWO_NAMESPACES
 
 
@@ -171,3 +172,14 @@ def test_line_ends_do_not_matter() -> None:
     """A file with Windows line ends gives the same kernels."""
     crlf = SAXPY.replace("\n", "\r\n")
     assert parse(crlf).kernels[0].text == parse(SAXPY).kernels[0].text
+
+
+@pytest.mark.parametrize("bound", ["(M)", "(M + 1)", "((M) * 2)"])
+def test_a_macro_in_brackets_is_a_number(bound: str) -> None:
+    """It bounds an array; only macros of qualifiers alone are taken out for the grammar."""
+    source = f"#define M 4\n#define N {bound}\n__constant__ float taps[N];\n"
+    (piece,) = (p for p in parse(source).pieces if p.kind == "variable")
+    assert piece.qualifiers.isdisjoint({"M", "N"})
+    array = first(piece.tree, "array_declarator")
+    assert array is not None
+    assert array.child_by_field_name("size") is not None

@@ -61,3 +61,56 @@ __global__ void __launch_bounds__(256) k(float* x) {
     assert found.lds_shapes == [("16", "16 + 1")]
     assert [t.split()[0] for t in found.lds_types] == ["double"]
     assert found.launch_bounds == "256"
+
+
+def test_buffers_that_are_only_asked_for_zero_or_one_hold_flags() -> None:
+    """Also by way of a variable; what is counted with, or compared with others, is no flag."""
+    found = usage("""
+__global__ void k(int* mask, const int* seen, const int* level, const int* weight,
+                  const unsigned char* on, int* cost, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  int visited = seen[i];
+  if (mask[i] == 1 && !visited) {
+    mask[i] = 0;
+    if (level[i] == n && (on[i])) cost[i] += weight[i] != 0 ? weight[i] : 1;
+  }
+}""")
+    assert found.flags == {"mask", "seen", "on"}
+
+
+def test_comparisons_with_literals_are_cases_of_a_scalar() -> None:
+    """Each gives a number by which it comes out true."""
+    found = usage("""
+__global__ void k(float* x, int mode, int levels, int n) {
+  if (mode == 2) x[0] = 1; else if (5 == mode) x[0] = 2;
+  if (levels > 1 && 3u >= n) x[1] = levels;
+}""")
+    assert {name: list(cases) for name, cases in found.cases.items()} == {
+        "mode": [2, 5], "levels": [2], "n": [3],
+    }  # fmt: skip
+
+
+def test_rows_are_known_by_their_two_ends() -> None:
+    """Whatever the pointer is called, and whether the loop is a `for` or a `while`."""
+    found = usage("""
+__global__ void k(const int* edges, const int* rows, const int* col, float* y, int most) {
+  int r = blockIdx.x * blockDim.x + threadIdx.x;
+  int at = edges[r];
+  const int end = edges[r + 1];
+  while (at < end) y[r] += col[at++];
+  int turns = 0;
+  while (turns < most) turns += rows[r];
+}""")
+    assert found.offsets == {"edges"}
+    assert found.trips == {"most"}
+
+
+def test_what_an_index_is_compared_with_is_like_an_index() -> None:
+    """Lengths and labels that a buffer holds; numbers compared among themselves are none."""
+    found = usage("""
+__global__ void k(const int* length, const int* label, const int* a, const int* b, float* y) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < length[blockIdx.y] && label[i] == threadIdx.x && a[i] < b[i]) y[i] = 1;
+}""")
+    assert found.compared == {"length", "label"}

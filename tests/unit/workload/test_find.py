@@ -11,7 +11,9 @@ from hipopt.device.cpu.device import CpuDevice
 from hipopt.judge.judge import Judge
 from hipopt.records import Buffer, Scalar, Workload
 from hipopt.source.slice import slice_kernel
+from hipopt.workload.case import FindOptions
 from hipopt.workload.find import Found
+from hipopt.workload.find import find as find_workloads
 from tests.unit.workload.shapes import HOPELESS, KERNELS
 
 Find = Callable[[str], Found]
@@ -142,3 +144,72 @@ __global__ void k(const char* x, char* y, char add, int n) {
   if (i < n) y[i] = x[i] + add;
 }""")
     assert found.workloads, found.tried
+
+
+@pytest.mark.parametrize("result", ["logf(x[i])", "sqrtf(x[i] * x[i] - 1)"])
+def test_functions_of_positive_numbers_get_such_data(find: Find, result: str) -> None:
+    """Where most results would be NaN, the data become positive, and else larger than one."""
+    found = find(f"""
+__global__ void k(const float* x, float* y, int n) {{
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = {result};
+}}""")
+    assert found.workloads, found.tried
+    assert (buffer(found.workloads[0], "x").low or 0) > 0
+
+
+def test_device_data_that_only_a_host_sets_are_given(find: Find) -> None:
+    """A scale that would be zero without a host is another number."""
+    found = find("""
+__device__ float scale;
+__global__ void k(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) y[i] = scale * x[i];
+}""")
+    assert found.workloads, found.tried
+
+
+def test_flags_are_zeros_and_ones(find: Find) -> None:
+    """A kernel that only works where a flag is one finds many that are."""
+    found = find("""
+__global__ void k(int* frontier, const float* cost, float* next, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n || frontier[i] != 1) return;
+  frontier[i] = 0;
+  next[i] = cost[i] + 1;
+}""")
+    assert found.workloads, found.tried
+    flags = buffer(found.workloads[0], "frontier")
+    assert (flags.low, flags.high) == (0, 2)
+
+
+def test_what_is_filled_with_a_scalar_is_judged(find: Find) -> None:
+    """All elements are one number, but another one for each seed."""
+    found = find("""
+__global__ void k(float* x, float value, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i < n) x[i] = value;
+}""")
+    assert found.workloads, found.tried
+
+
+def test_scalars_let_all_parts_of_the_kernel_run(find: Find) -> None:
+    """A mode on which one output stays as it is is not taken where another mode writes both."""
+    found = find("""
+__global__ void k(const float* x, float* y, float* square, int mode, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  y[i] = x[i] + 1;
+  if (mode == 2) square[i] = x[i] * x[i];
+}""")
+    assert {value(w, "mode") for w in found.workloads} == {2}
+
+
+def test_a_search_without_time_ends_at_once(cpu_device: CpuDevice) -> None:
+    """Nothing is tried, and what was lacking is said."""
+    capsule = slice_kernel(KERNELS["one_dimension"], "k")
+    found = find_workloads(
+        capsule, cpu_device, lambda _: pytest.fail("looked at"), FindOptions(budget_s=0)
+    )
+    assert found.workloads == ()
+    assert found.tried == ("0 s were not enough",)

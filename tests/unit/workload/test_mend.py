@@ -36,3 +36,11 @@ def test_dynamic_lds_too_short_means_more_of_it() -> None:
 def test_other_faults_ask_for_nothing() -> None:
     """A division by zero is no matter of size."""
     assert mend(PLAN, "SIGFPE; thread (5,0,0) of block (0,0,0)") is None
+
+
+def test_a_launch_that_takes_too_long_gets_one_block() -> None:
+    """Once; a single block that doesn't finish asks for nothing."""
+    mended = mend(PLAN, "the kernel did not finish within 2 s")
+    assert mended is not None
+    assert mended.grid == "one"
+    assert mend(mended, "the kernel did not finish within 2 s") is None

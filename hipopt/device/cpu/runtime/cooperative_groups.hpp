@@ -1,4 +1,4 @@
-// Cooperative groups of one block: the block, its tiles, the lanes that are together.
+// Cooperative groups: the grid, the block, its tiles, the lanes that are together.
 #ifndef HIPOPT_COOPERATIVE_GROUPS_HPP
 #define HIPOPT_COOPERATIVE_GROUPS_HPP
 
@@ -18,6 +18,30 @@ public:
 };
 
 inline thread_block this_thread_block() { return {}; }
+
+// The whole grid. Blocks run one after another, so that only a grid of one block can wait for all.
+class grid_group {
+public:
+    static bool is_valid() { return num_blocks() == 1; }
+    static void sync(int line = __builtin_LINE()) {
+        if (!is_valid()) hipopt::assertion_failed(line);
+        __syncthreads(line);
+    }
+    static unsigned long long block_rank() {
+        return (1ull * blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
+    }
+    static unsigned long long num_blocks() { return 1ull * gridDim.x * gridDim.y * gridDim.z; }
+    static unsigned long long thread_rank() {
+        return block_rank() * thread_block::size() + hipopt::current;
+    }
+    static unsigned long long size() { return num_blocks() * thread_block::size(); }
+    static unsigned long long num_threads() { return size(); }
+    static dim3 block_index() { return blockIdx; }
+    static dim3 group_dim() { return gridDim; }
+    static dim3 dim_blocks() { return gridDim; }
+};
+
+inline grid_group this_grid() { return {}; }
 
 template <unsigned Size, class Parent = void>
 class thread_block_tile {

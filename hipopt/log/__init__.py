@@ -1,0 +1,1 @@
+"""The result log, which alone says what is done: writing, reading, checking and mending it."""
