@@ -17,7 +17,7 @@ from hipopt.settings import Settings
 def amd_findings(settings: Settings) -> Iterator[Finding]:
     """One finding after the other; the compiler is really tried."""
     archs = native_archs()
-    yield _compiler(settings, archs[0] if archs else settings.target_arch)
+    yield _compiler(settings, archs[0] if archs else settings.prompt_arch)
     trouble = hipcc_trouble(os.environ)
     if trouble is not None:
         yield Finding(name="hipcc", health=Health.WARN, detail=trouble)

@@ -127,9 +127,15 @@ class Emulator:
 
 
 @pytest.fixture(scope="session")
-def cpu_device(tmp_path_factory: pytest.TempPathFactory) -> CpuDevice:
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all tests' devices keep what they compiled."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cpu_device(cache_dir: Path) -> CpuDevice:
     """The CPU device; skips without a C++ compiler, unless this is CI."""
-    device = CpuDevice(tmp_path_factory.mktemp("cache"))
+    device = CpuDevice(cache_dir)
     try:
         device.describe()
     except DeviceError as error:
@@ -146,16 +152,15 @@ def cpu(cpu_device: CpuDevice) -> Emulator:
 
 
 @pytest.fixture(scope="session")
-def amd_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def amd_cache(cache_dir: Path) -> Path:
     """A cache of AMD compilers that work; skips without clang for HIP, unless this is CI."""
-    cache = tmp_path_factory.mktemp("amd-cache")
     try:
-        AmdCompiler(cache, "gfx90a").describe()
+        AmdCompiler(cache_dir, "gfx90a").describe()
     except DeviceError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    return cache
+    return cache_dir
 
 
 def _children() -> set[str]:

@@ -52,7 +52,7 @@ def command(
     refused = refusals(capsule)
     found = [
         compile_for(capsule, arguments, arch, settings, with_assembly=with_assembly)
-        for arch in wanted_archs(archs, settings.target_arch)
+        for arch in wanted_archs(archs, settings.prompt_arch)
     ]
     if as_json:
         head = {"kernel": kernel, "file": str(file), "device": device, "template": arguments}
@@ -77,9 +77,9 @@ def _plain(compiled: Compiled) -> dict[str, Any]:
         "compile_seconds": code.compile_seconds,
         "arguments": [
             {"name": p.name, **a.to_json()}
-            for p, a in zip(code.parameters, code.layout.arguments, strict=True)
+            for p, a in zip(code.parameters, code.code.layout.arguments, strict=True)
         ],
-        "kernarg_bytes": code.layout.kernarg_bytes,
+        "kernarg_bytes": code.code.layout.kernarg_bytes,
         "max_threads": code.code.max_threads,
         "dynamic_stack": code.code.dynamic_stack,
         "resources": code.resources.to_json(),
@@ -103,7 +103,7 @@ def _lines(code: AmdCodeObject) -> list[str]:
     spills = f"{has.vgpr_spills} VGPRs, {has.sgpr_spills} SGPRs"
     limit = _LIMITS[has.occupancy_limit or "waves"]
     return [
-        f"  arguments  {_arguments(code)} ({code.layout.kernarg_bytes} bytes in all)",
+        f"  arguments  {_arguments(code)} ({code.code.layout.kernarg_bytes} bytes in all)",
         f"  registers  {has.vgprs} VGPRs ({has.agprs} of them AGPRs), {has.sgprs} SGPRs",
         f"  spills     {spills}",
         f"  LDS        {has.lds_bytes} bytes a block, static",
@@ -118,6 +118,6 @@ def _lines(code: AmdCodeObject) -> list[str]:
 def _arguments(code: AmdCodeObject) -> str:
     described = (
         f"{p.name or f'#{n}'}{'*' if a.is_pointer else f':{a.size}'} at {a.offset}"
-        for n, (p, a) in enumerate(zip(code.parameters, code.layout.arguments, strict=True), 1)
+        for n, (p, a) in enumerate(zip(code.parameters, code.code.layout.arguments, strict=True), 1)
     )
     return ", ".join(described) or "none"

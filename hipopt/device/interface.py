@@ -69,6 +69,13 @@ class CodeObject(Record, frozen=True, kw_only=True):
         """
         return self.resources
 
+    def refusal(self, threads: int, lds_bytes: int) -> str | None:  # noqa: ARG002
+        """Why it can't be launched in blocks of `threads` with so much dynamic LDS; None: it can.
+
+        Of a device that has no limits of its own always None.
+        """
+        return None
+
 
 class CompileFailure(Record, frozen=True, kw_only=True):
     """The compiler refused the source, or took too long."""
@@ -252,6 +259,9 @@ class Microscope(Protocol):
 
     def open(self, code: CodeObject) -> Session:
         """As `Device.open`; launches take any schedule."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """As `Device.exclusive`: hold one core alone; waits for it."""
 
     def compile_instrumented(
         self, capsule: Capsule, template: tuple[str, ...], timeout_s: float

@@ -78,11 +78,11 @@ class Trial:
             looked = None
             if not is_own_microscope:
                 looked = stack.enter_context(self._looking_references())
-                within(timeout_s, partial(self._look, builds, looked), "the microscope")
+                self._look_elsewhere(builds, looked)
             stack.enter_context(self._device.exclusive())
             ours = stack.enter_context(self._references())
             judge = partial(self._judge, builds, ours, looked, looks=is_own_microscope)
-            return within(timeout_s, judge, "the check")
+            return within(timeout_s, judge, "the check", self._device)
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -105,6 +105,13 @@ class Trial:
             check = Check(self._device, self._options, self._prepared, ours, looked, self._seeds)
             self._checks = tuple(check.run(builds.device))
         return self._time(builds.device, looked)
+
+    def _look_elsewhere(self, builds: Builds, references: References) -> None:
+        """The microscope's part before the device is held, on a core that is its alone."""
+        assert self._microscope is not None  # noqa: S101 (narrows the type)
+        look = partial(self._look, builds, references)
+        with self._microscope.exclusive():
+            within(self._options.check_timeout_s, look, "the microscope")
 
     def _look(self, builds: Builds, references: References | None) -> None:
         """The microscope's part, where there is one and it could compile the candidate."""

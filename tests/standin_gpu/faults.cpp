@@ -38,6 +38,11 @@ bool happens(double probability) {
     return probability >= 1 || source() < probability * 4294967296.0;
 }
 
+std::string at_gpu() {
+    const char* pinned = std::getenv("ROCR_VISIBLE_DEVICES");
+    return pinned == nullptr ? "@" : std::string("@") + pinned;
+}
+
 [[noreturn]] void hang() {
     for (;;) pause();
 }
@@ -57,7 +62,7 @@ Fault fault_of(const char* call) {
         std::string hit, action;
         double argument = 0, probability = 1;
         file >> hit >> action >> argument >> probability;
-        if (hit != call || !happens(probability)) continue;
+        if ((hit != call && hit != call + at_gpu()) || !happens(probability)) continue;
         if (name.rfind("once", 0) == 0 && unlink((where + name).c_str()) != 0) continue;
         if (action == "hang") hang();
         if (action == "die") kill(getpid(), static_cast<int>(argument));

@@ -2,7 +2,8 @@
 //
 // A file holds one line: the entry point, the action, its argument, and the probability that a call
 // is hit, such as `hipModuleLoadData error 209 1`. A launch of one kernel is named with the kernel:
-// `hipExtModuleLaunchKernel:k fault 700 1`. Files whose name begins with `once` are gone
+// `hipExtModuleLaunchKernel:k fault 700 1`. With `@1` behind it, only a process that was pinned to
+// GPU 1 meets it. Files whose name begins with `once` are gone
 // after they hit, however many processes look; all others stay. Actions:
 //   error N     the call returns N and does nothing
 //   hang 0      the call never returns

@@ -47,6 +47,13 @@ std::size_t program_bytes(const unsigned char* image) {
     return header.e_shoff + std::size_t{header.e_shnum} * header.e_shentsize;
 }
 
+bool is_for_amd(const unsigned char* image) {
+    constexpr Elf64_Half amdgpu = 224;
+    Elf64_Ehdr header;
+    std::memcpy(&header, image, sizeof header);
+    return std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_machine == amdgpu;
+}
+
 std::size_t slot(std::size_t bytes) { return (bytes + slot_bytes - 1) / slot_bytes * slot_bytes; }
 
 }  // namespace
@@ -58,6 +65,7 @@ struct Kernel::Message {
 };
 
 Kernel::Kernel(const unsigned char* image) : error(invalid_image) {
+    if (is_for_amd(image)) image += program_bytes(image);
     const std::size_t bytes = program_bytes(image);
     if (bytes == 0 || std::memcmp(image + bytes, magic, 8) != 0) return;
     std::uint32_t count;

@@ -2,7 +2,8 @@
 //
 // The image of a module is such a program, right behind it the eight letters "STANDIN1", the number
 // of its arguments in 32 bits, and for each its offset and size in the block of arguments, 32 bits
-// each. Where a program ends its section headers tell: a module is loaded without a length.
+// each. Where a program ends its section headers tell: a module is loaded without a length. A real
+// code object may stand before all that: it is passed over.
 #ifndef STANDIN_KERNEL_HPP
 #define STANDIN_KERNEL_HPP
 

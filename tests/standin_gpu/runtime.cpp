@@ -1,6 +1,7 @@
 // A HIP runtime without a GPU: the entry points that the runner uses, on the emulator's kernels.
 //
-// One device, one stream. Copies and launches are done when their call returns, but a launch that
+// The GPUs are those of the file `<this library>.gpus`, a line each with arch and place on the bus,
+// as far as ROCR_VISIBLE_DEVICES names them; without the file there is one. One stream. Copies and launches are done when their call returns, but a launch that
 // failed says so where one waits for it, as on a GPU, and every later call says it again.
 #include <cstdio>
 #include <cstring>
@@ -8,6 +9,7 @@
 
 #include "faults.hpp"
 #include "kernel.hpp"
+#include "gpus.hpp"
 #include "memory.hpp"
 
 namespace {
@@ -93,18 +95,18 @@ int hipInit(unsigned) { return ahead("hipInit"); }
 
 int hipGetDeviceCount(int* count) {
     if (const int error = ahead("hipGetDeviceCount")) return error;
-    *count = 1;
+    *count = static_cast<int>(visible_gpus().size());
     return success;
 }
 
 int hipSetDevice(int device) {
     if (const int error = ahead("hipSetDevice")) return error;
-    return device == 0 ? success : 101;
+    return device < static_cast<int>(visible_gpus().size()) ? success : 101;
 }
 
 int hipGetDevicePropertiesR0600(unsigned char* properties, int device) {
     if (const int error = ahead("hipGetDevicePropertiesR0600")) return error;
-    if (device != 0) return no_device;
+    if (device >= static_cast<int>(visible_gpus().size())) return no_device;
     const int wave_size = 64, compute_units = 1;
     const std::size_t lds_bytes = 64 << 10;
     std::memset(properties, 0, 1472);
@@ -113,13 +115,15 @@ int hipGetDevicePropertiesR0600(unsigned char* properties, int device) {
     std::memcpy(properties + 296, &lds_bytes, sizeof lds_bytes);
     std::memcpy(properties + 388, &compute_units, sizeof compute_units);
     std::memcpy(properties + 308, &wave_size, sizeof wave_size);
-    std::strcpy(reinterpret_cast<char*>(properties) + 1160, "gfx942:sramecc+:xnack-");
+    const std::string arch = visible_gpus()[static_cast<std::size_t>(device)].arch;
+    std::strcpy(reinterpret_cast<char*>(properties) + 1160, (arch + ":sramecc+:xnack-").c_str());
     return success;
 }
 
-int hipDeviceGetPCIBusId(char* text, int bytes, int) {
+int hipDeviceGetPCIBusId(char* text, int bytes, int device) {
     if (const int error = ahead("hipDeviceGetPCIBusId")) return error;
-    std::snprintf(text, static_cast<std::size_t>(bytes), "0000:c1:00.0");
+    const Gpu gpu = visible_gpus()[static_cast<std::size_t>(device)];
+    std::snprintf(text, static_cast<std::size_t>(bytes), "%s", gpu.bus_id.c_str());
     return success;
 }
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hipopt.device.cpu.device import CpuDevice
+from hipopt.device.gpu.detect import unit_of
 from hipopt.device.gpu.gpu import ArgumentSlot, Gpu, GpuCode
 from hipopt.device.interface import CodeObject, CompileFailure
 from hipopt.source.capsule import Capsule
 
 SOURCES = Path(__file__).parent
 ARCH = "gfx942"
+BUS_ID = "0000:c1:00.0"
 
 
 def build(directory: Path) -> Path:
@@ -36,21 +39,27 @@ class StandIn:
         library: as `build` made it; copied, so that no test disturbs another.
         directory: for that copy and for code objects.
         emulator: compiles kernels.
+        gpus: arch and place on the bus of each.
+        name: of the copy.
     """
 
-    def __init__(self, library: Path, directory: Path, emulator: CpuDevice) -> None:
-        directory.mkdir(exist_ok=True)
-        self.library = directory / library.name
+    def __init__(
+        self, library: Path, directory: Path, emulator: CpuDevice,
+        gpus: Sequence[tuple[str, str]] = ((ARCH, BUS_ID),), name: str = "libstandin.so",
+    ) -> None:  # fmt: skip
+        directory.mkdir(exist_ok=True, parents=True)
+        self.library = directory / name
         shutil.copy(library, self.library)
         self._faults = Path(f"{self.library}.faults")
         self._faults.mkdir()
+        Path(f"{self.library}.gpus").write_text("".join(f"{a} {b}\n" for a, b in gpus))
         self._directory = directory
         self.emulator = emulator
         self._count = 0
         self.gpu = Gpu(
-            kind="amd", library=self.library, token="0", unit=0xC1000, name="Stand-in Instinct",
-            arch=ARCH, memory_bytes=32 << 30, wave_size=64, compute_units=1, lds_bytes=64 << 10,
-            bus_id="0000:c1:00.0",
+            kind="amd", library=self.library, token="0", unit=unit_of(gpus[0][1]),
+            name="Stand-in Instinct", arch=gpus[0][0], memory_bytes=32 << 30, wave_size=64,
+            compute_units=1, lds_bytes=64 << 10, bus_id=gpus[0][1],
         )  # fmt: skip
 
     def fault(
@@ -93,7 +102,7 @@ class StandIn:
         layout = _layout(compiled)
         path = self._directory / f"{compiled.sha256}.image"
         if not path.exists():
-            path.write_bytes(compiled.path.read_bytes() + _table(layout))
+            path.write_bytes(compiled.path.read_bytes() + table(layout))
         fields: dict[str, Any] = {
             name: getattr(compiled, name) for name in CodeObject.__struct_fields__
         }
@@ -116,6 +125,6 @@ def _layout(code: CodeObject) -> tuple[ArgumentSlot, ...]:
     return tuple(slots)
 
 
-def _table(layout: tuple[ArgumentSlot, ...]) -> bytes:
+def table(layout: tuple[ArgumentSlot, ...]) -> bytes:
     pairs = b"".join(struct.pack("<II", slot.offset, slot.size) for slot in layout)
     return b"STANDIN1" + struct.pack("<I", len(layout)) + pairs

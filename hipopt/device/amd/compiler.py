@@ -23,6 +23,7 @@ from hipopt.device.amd.codeobject import (
     read_code,
 )
 from hipopt.device.amd.diagnostics import shortened
+from hipopt.device.amd.launch import refusal
 from hipopt.device.amd.limits import limits_of
 from hipopt.device.amd.occupancy import Demand, occupancy
 from hipopt.device.amd.precompiled import precompiled
@@ -38,7 +39,8 @@ from hipopt.device.amd.toolchain import (
 from hipopt.device.codecache import CodeCache
 from hipopt.device.cpu.cores import Cores
 from hipopt.device.entry import kernel_address
-from hipopt.device.interface import CodeObject, CompileFailure, Parameter
+from hipopt.device.gpu.gpu import ArgumentSlot, GpuCode
+from hipopt.device.interface import CompileFailure, Parameter
 from hipopt.device.process import Completed
 from hipopt.records import Resources, Verdict
 from hipopt.source.capsule import Capsule
@@ -51,21 +53,15 @@ _IMAGE = "kernel.co"
 _RECORD = "code.json"
 
 
-class AmdCodeObject(CodeObject, frozen=True, kw_only=True):
-    """A kernel compiled for an AMD GPU."""
+class AmdCodeObject(GpuCode, frozen=True, kw_only=True):
+    """A kernel compiled for an AMD GPU.
+
+    All of a loaded code object, constants and instructions included, lies in memory that a kernel
+    can write: so all of them `keeps_state`, whatever variables they have.
+    """
 
     arch: str
     code: KernelCode
-
-    @property
-    def kernel(self) -> str:
-        """The mangled symbol by which a runtime finds the kernel."""
-        return self.code.symbol
-
-    @property
-    def layout(self) -> KernelLayout:
-        """Where each explicit argument lies."""
-        return self.code.layout
 
     @property
     def image(self) -> bytes:
@@ -76,22 +72,30 @@ class AmdCodeObject(CodeObject, frozen=True, kw_only=True):
         """The resources with the occupancy of blocks of `threads` with so much dynamic LDS."""
         return resources_of(self.code, self.arch, threads, lds_bytes)
 
+    def refusal(self, threads: int, lds_bytes: int) -> str | None:
+        """Why blocks of `threads` with so much dynamic LDS can't be; None where they can."""
+        return refusal(self.code, self.arch, threads, lds_bytes)
+
 
 class AmdCompiler:
     """Compiles for one arch; code objects are kept under `cache_dir`, shared by all workers.
 
+    Processes that name the same `slots_dir` share this node's cores, see `cores.Cores`.
     Where the machine offers no sandbox at all, it works only if `allow_unsandboxed`.
 
     Raises:
         UsageError: the arch is none that hipopt knows.
     """
 
-    def __init__(self, cache_dir: Path, arch: str, *, allow_unsandboxed: bool = False) -> None:
+    def __init__(
+        self, cache_dir: Path, arch: str, *, allow_unsandboxed: bool = False,
+        slots_dir: Path | None = None,
+    ) -> None:  # fmt: skip
         self.arch = check_arch(arch)
         self._cache_dir = cache_dir.expanduser().resolve() / "amd"
         self._allow_unsandboxed = allow_unsandboxed
         self._cache = CodeCache(self._cache_dir / "code")
-        self._cores = Cores()
+        self._cores = Cores(slots_dir)
 
     @cached_property
     def toolchain(self) -> Toolchain:
@@ -111,6 +115,11 @@ class AmdCompiler:
             DeviceError: the compiler does not know the arch, or does not work.
         """
         return precompiled(self.toolchain, self.arch)
+
+    @property
+    def version(self) -> str:
+        """As `describe`."""
+        return self.describe()
 
     def describe(self) -> str:
         """The toolchain in words, once it has shown that it can compile for the arch.
@@ -239,6 +248,8 @@ class AmdCompiler:
             resources=resources_of(code, self.arch, code.max_threads, 0),
             compile_seconds=seconds,
             objections=(odd,) if odd else (),
+            kernel=code.symbol,
+            layout=tuple(ArgumentSlot(offset=a.offset, size=a.size) for a in code.layout.arguments),
             arch=self.arch,
             code=code,
         )

@@ -123,7 +123,7 @@ def find(environ: Mapping[str, str], system: Path = Path("/")) -> Installation:
 
 
 def _find_rocm(environ: Mapping[str, str], system: Path) -> Installation | None:
-    for root in _rocm_roots(environ, system):
+    for root in rocm_roots(environ, system):
         for compiler in (root / "llvm/bin/clang++", root / "lib/llvm/bin/clang++"):
             if compiler.exists():
                 found = Installation(origin="rocm", compiler=compiler, root=root)
@@ -147,7 +147,7 @@ def _find_debian(system: Path) -> Installation:
     return _with_header(found, f"run `apt-get install {DEBIAN_PACKAGES}`")
 
 
-def _rocm_roots(environ: Mapping[str, str], system: Path) -> list[Path]:
+def rocm_roots(environ: Mapping[str, str], system: Path) -> list[Path]:
     """Where ROCm may be: as the user says, the usual link, then the newest of the versions."""
     named = environ.get("ROCM_PATH")
     versions = sorted((system / "opt").glob("rocm-*"), key=_version_numbers, reverse=True)
@@ -274,7 +274,7 @@ def hipcc_trouble(environ: Mapping[str, str], system: Path = Path("/")) -> str |
     platform = environ.get("HIP_PLATFORM")
     if platform == "nvidia":
         return "hipcc would compile for NVIDIA, as HIP_PLATFORM=nvidia is set"
-    has_amd = any((r / "llvm/bin/clang++").exists() for r in _rocm_roots(environ, system))
+    has_amd = any((r / "llvm/bin/clang++").exists() for r in rocm_roots(environ, system))
     nvcc = shutil.which("nvcc", path=path)
     if platform is None and nvcc is not None and not has_amd:
         return (

@@ -57,7 +57,7 @@ class CpuDevice:
             )
         self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
         self._allow_unsandboxed = allow_unsandboxed
-        self._cores = Cores(slots_dir.expanduser().resolve() if slots_dir else None)
+        self._cores = Cores(slots_dir)
 
     @cached_property
     def toolchain(self) -> Toolchain:

@@ -88,6 +88,11 @@ class GpuDevice:
         """
         return self._gpus.exclusive()
 
+    @property
+    def troubles(self) -> int:
+        """See `Gpus.troubles`."""
+        return self._gpus.troubles
+
     def _tools(self) -> Tools:
         return Tools(known_good=self._own(knowngood.capsule()), scrub=self._own(scrub.capsule()))
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hipopt.device.codecache import note_use
 from hipopt.device.gpu.gpu import Gpu, GpuCode, Tools
 from hipopt.device.gpu.health import PATIENCE_S, Health
 from hipopt.device.gpu.service import Service
@@ -52,6 +53,12 @@ class Gpus:
         self._tools = tools
         self._patience_s = patience_s
         self._healths: dict[int, Health] = {}
+        self._suspects: set[int] = set()
+
+    @property
+    def troubles(self) -> int:
+        """How often they failed, as far as this process saw, where no kernel had a part in it."""
+        return sum(health.troubles for health in self._healths.values())
 
     def open(self, code: CodeObject) -> GpuSession:
         """A session on the GPU held.
@@ -61,7 +68,10 @@ class Gpus:
         """
         if self.held is None or not isinstance(code, GpuCode):
             raise DeviceError("a session needs a GPU that is held, and a code object made for GPUs")
-        return GpuSession(self.held, code, self._health(self.held), self._tools().scrub)
+        tools = self._tools()
+        for each in (code, tools.known_good, tools.scrub):
+            note_use(each.path)
+        return GpuSession(self.held, code, self._health(self.held), tools.scrub)
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
@@ -73,6 +83,7 @@ class Gpus:
         if self.held is not None:
             yield
             return
+        self._tools()  # they may have to be compiled: no GPU is held while that waits for a core
         with self._hold() as gpu:
             self.held = gpu
             try:
@@ -104,15 +115,16 @@ class Gpus:
     def _is_well(self, unit: int) -> bool:
         """Whether the GPU just got can be used; where it can't, it is out of service now."""
         absence = self._service.absence(unit)
-        if absence is None and unit in self._healths:
+        if absence is None and unit in self._healths and unit not in self._suspects:
             return True
         if absence is not None and not self._service.is_due(absence):
             return False  # another worker took it out while this one waited
         try:
             self._health(self._gpus[unit]).insist("a look before its first use")
         except DeviceError:
-            del self._healths[unit]
+            self._suspects.add(unit)
             return False
+        self._suspects.discard(unit)
         return True
 
     def _health(self, gpu: Gpu) -> Health:

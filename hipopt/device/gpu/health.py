@@ -51,6 +51,8 @@ class Health:
         self._service = service
         self._patience_s = patience_s
         self._others_bytes = 0
+        self.troubles = 0
+        """How often this GPU failed in ways that no kernel has a part in."""
         self._launches: Counter[str] = Counter()
         self._unconfirmed: Counter[str] = Counter()
 
@@ -113,6 +115,7 @@ class Health:
         pause_s = _FIRST_PAUSE_S
         while True:
             trouble = self._look()
+            self.troubles += trouble is not None
             if trouble is None or time.monotonic() + pause_s > give_up_at:
                 return trouble
             time.sleep(pause_s)

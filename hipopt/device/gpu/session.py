@@ -10,6 +10,7 @@ starts of a child. Scope: a kernel that faults often enough, if not always, is b
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -83,6 +84,8 @@ class GpuSession:
         reason = too_large(grid, block, lds_bytes) or misfit(self._code.parameters, args)
         if reason is None:
             reason = self._too_much([a for a in args if isinstance(a, np.ndarray)])
+        if reason is None:
+            reason = self._code.refusal(math.prod(block), lds_bytes)
         if reason is not None:
             return Fault(verdict=Verdict.REJECTED, reason=reason)
         self._free()
@@ -156,6 +159,7 @@ class GpuSession:
                 result = action()
             except Stopped as stopped:
                 self._end()
+                self._health.troubles += not _may_be_the_kernel(stopped)
                 self._health.insist(f"{self._code.kernel} ended {stopped.describe()}")
                 seen.append(stopped)
                 blamed = self._blamed(seen)

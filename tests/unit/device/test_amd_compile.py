@@ -17,7 +17,6 @@ from hipopt.device import process
 from hipopt.device.amd.codeobject import UnreadableCode, read_code
 from hipopt.device.amd.compiler import AmdCodeObject, AmdCompiler
 from hipopt.device.amd.diagnostics import diagnostics
-from hipopt.device.amd.launch import refusal
 from hipopt.device.amd.toolchain import HIPCC_FLAGS, compiler_environ
 from hipopt.device.interface import CompileFailure
 from hipopt.errors import UsageError
@@ -120,7 +119,7 @@ def test_bundled_kernels(amd_cache: Path, arch: str) -> None:
         pointers = [p.is_pointer for p in kernel.parameters]
         assert [p.is_pointer for p in code.parameters] == pointers, title
         assert [p.name for p in code.parameters] == [p.name for p in kernel.parameters]
-        offsets = [a.offset for a in code.layout.arguments]
+        offsets = [a.offset for a in code.layout]
         assert offsets == sorted(set(offsets))
         assert offsets[0] == 0
         assert code.code.target.endswith(f"--{arch}")
@@ -195,11 +194,11 @@ def test_launches_that_cannot_be(compiler: AmdCompiler) -> None:
     source = "__global__ __launch_bounds__(256) void k(float* p) { __shared__ float s[4096];"
     source += " s[threadIdx.x] = p[0]; __syncthreads(); p[1] = s[(int)p[2]]; }"
     code = compiled(compiler, source)
-    assert refusal(code, 256, 48 << 10) is None
-    assert refusal(code, 257, 0) == (
+    assert code.refusal(256, 48 << 10) is None
+    assert code.refusal(257, 0) == (
         "blocks of 257 threads, but the kernel was compiled for at most 256 (__launch_bounds__)"
     )
-    assert refusal(code, 64, (48 << 10) + 4) == (
+    assert code.refusal(64, (48 << 10) + 4) == (
         "16384 bytes of static and 49156 of dynamic LDS, but a block on gfx90a has at most 65536"
     )
 
@@ -212,7 +211,7 @@ def test_argument_layout(compiler: AmdCompiler) -> None:
     __global__ void k(const float* x, Box b, char c, double d, float4 v, bool t, Two two, dim3 s) {
       two.p[blockDim.x] = x[0] + b.a[3] + c + d + v.y + t + s.x;
     }"""
-    layout = compiled(compiler, source).layout
+    layout = compiled(compiler, source).code.layout
     found = [(a.offset, a.size, a.is_pointer) for a in layout.arguments]
     assert found == [
         (0, 8, True), (8, 24, False), (32, 1, False), (40, 8, False), (48, 16, False),
