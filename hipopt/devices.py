@@ -17,8 +17,8 @@ from hipopt.device.cpu.device import CpuDevice
 from hipopt.device.gpu.detect import detect
 from hipopt.device.gpu.device import GpuDevice
 from hipopt.device.gpu.gpu import Gpu
+from hipopt.device.gpu.service import directory_of
 from hipopt.device.interface import Device, DeviceDescription, DeviceName, Microscope
-from hipopt.device.slots import shared_directory
 from hipopt.errors import DeviceError, UsageError
 from hipopt.judge.judge import Judge
 from hipopt.judge.options import JudgeOptions
@@ -26,8 +26,6 @@ from hipopt.settings import Settings
 
 log = logging.getLogger(__name__)
 
-GPU_SLOTS = "gpu"
-"""Folder of the GPUs' slots among the node's."""
 KFD = Path("/dev/kfd")
 """What every user of an AMD GPU has to open."""
 
@@ -95,7 +93,7 @@ def _open_amd(settings: Settings) -> GpuDevice:
             f"this machine's compiler has no device library for {compiler.arch}, only one for "
             f"{other}: what it makes may be looked at, but not judged; install ROCm"
         )
-    return GpuDevice(gpus, compiler, shared_directory(settings.slots_dir) / GPU_SLOTS)
+    return GpuDevice(gpus, compiler, directory_of(settings.slots_dir))
 
 
 def find_gpus(settings: Settings) -> list[Gpu]:

@@ -46,7 +46,8 @@ def command(shards: tuple[int, ...], loglevel: str, **options: Any) -> None:  # 
     click.echo(f"device {device.kind}: {device.name}, {device.arch}", err=True)
     for warning in check_broker(settings):
         click.echo(f"hipopt: {warning}", err=True)
-    queues = [shard_queue(settings.namespace, shard) for shard in shards]
+    archs = dict.fromkeys((None, settings.arch))
+    queues = [shard_queue(settings.namespace, shard, arch) for shard in shards for arch in archs]
     argv = worker_argv(settings, queues, loglevel=loglevel)
     os.execve(argv[0], argv, child_environ(settings))  # noqa: S606 (no shell is wanted)
 

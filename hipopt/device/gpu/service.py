@@ -11,10 +11,16 @@ from pathlib import Path
 
 import msgspec
 
+from hipopt.device.slots import shared_directory
 from hipopt.records import Record
 
 RECHECK_S = 600.0
 """A GPU that is out may be tried again after as long."""
+
+
+def directory_of(slots_dir: Path | None) -> Path:
+    """Of the slots of the node's GPUs, where `slots_dir` is as in the settings."""
+    return shared_directory(slots_dir) / "gpu"
 
 
 class Absence(Record, frozen=True, kw_only=True):
@@ -44,6 +50,14 @@ class Service:
         fresh.write_bytes(msgspec.json.encode(absence))
         fresh.replace(self.path(unit))
         return absence
+
+    def absences(self) -> list[Absence]:
+        """Of all GPUs of the node that are out, whoever used them."""
+        units = (
+            int(path.stem.removeprefix("unit-")) for path in self._directory.glob("unit-*.out")
+        )
+        found = (self.absence(unit) for unit in sorted(units))
+        return [absence for absence in found if absence is not None]
 
     def put_back(self, unit: int) -> None:
         """The GPU is in service."""
