@@ -39,7 +39,7 @@ def open_device(settings: Settings) -> Device:
     """
     kind = chosen(settings)
     if kind == "amd":
-        return _open_amd(settings)
+        return open_gpus(settings)
     if kind == "nvidia":
         raise UsageError(
             "--device nvidia: this version judges on AMD's GPUs and on the CPU device; "
@@ -78,7 +78,12 @@ def _cpu(settings: Settings) -> CpuDevice:
     )
 
 
-def _open_amd(settings: Settings) -> GpuDevice:
+def open_gpus(settings: Settings) -> GpuDevice:
+    """AMD's GPUs that the settings allow, with the compiler for them.
+
+    Raises:
+        DeviceError: there are none, or of several archs, or no compiler that judging can rest on.
+    """
     gpus = find_gpus(settings)
     compiler = AmdCompiler(
         settings.cache_dir,

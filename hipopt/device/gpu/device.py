@@ -88,6 +88,10 @@ class GpuDevice:
         """
         return self._gpus.exclusive()
 
+    def examine(self) -> dict[Gpu, str | None]:
+        """Why each GPU fails; see `Gpus.examine`."""
+        return self._gpus.examine()
+
     @property
     def troubles(self) -> int:
         """See `Gpus.troubles`."""

@@ -20,6 +20,9 @@ from hipopt.device.interface import CodeObject
 from hipopt.device.slots import hold_slot
 from hipopt.errors import DeviceError
 
+_BUSY = -1
+"""Stands for a GPU that another process holds."""
+
 
 class Gpus:
     """Everything that a GPU device is but its compiler. All of them have one arch.
@@ -59,6 +62,25 @@ class Gpus:
     def troubles(self) -> int:
         """How often they failed, as far as this process saw, where no kernel had a part in it."""
         return sum(health.troubles for health in self._healths.values())
+
+    def examine(self) -> dict[Gpu, str | None]:
+        """Why each GPU fails the known-good kernel; None: it passes, or somebody else holds it.
+
+        Those that fail are out of service now, those that pass are in service.
+        """
+        self._tools()
+        return {gpu: self._tried(gpu) for gpu in self._gpus.values()}
+
+    def _tried(self, gpu: Gpu) -> str | None:
+        with hold_slot(self._directory, [gpu.unit], otherwise=_BUSY) as unit:
+            if unit == _BUSY:
+                return None
+            try:
+                self._health(gpu).insist("a person's question")
+            except DeviceError as error:
+                absence = self._service.absence(gpu.unit)
+                return absence.reason if absence else str(error)
+            return None
 
     def open(self, code: CodeObject) -> GpuSession:
         """A session on the GPU held.
