@@ -35,9 +35,7 @@ def no_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_runtime")
 def test_bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Compiler and runtime are missing, the command for each is named, and nothing is in the way
-    of judging on the emulator; who wants AMD's GPUs is told that they fail.
-    """
+    """What is missing is named with the command for it: off, or a failure where AMD is wanted."""
     monkeypatch.setattr(hipopt.device.amd.compiler, "find", partial(find, system=tmp_path))
     settings = Settings(cache_dir=tmp_path, device="cpu", slots_dir=tmp_path)
     found = findings(settings)
@@ -60,7 +58,7 @@ def test_with_a_compiler(amd_cache: Path, tmp_path: Path) -> None:
 def test_with_gpus(
     cpu_device: CpuDevice, amd_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GPUs that run the known-good kernel are fine; one that fails is named, and how to reset it."""
+    """GPUs that run the known-good kernel are fine; one that fails is named with its reset."""
     gpus = [("gfx90a", bus) for bus in BUSES]
     lib = tmp_path / "rocm" / "lib"
     standin = StandIn(build(tmp_path), lib, cpu_device, gpus, "libamdhip64.so")
