@@ -117,6 +117,8 @@ class Launched(Record, frozen=True, kw_only=True):
 
     time_us: float
     """Time of this launch; of the emulator CPU time, measured from outside the child."""
+    clock_mhz: float | None = None
+    """Of the device right after it; None: the device does not tell."""
 
 
 class Session(Protocol):

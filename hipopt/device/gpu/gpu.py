@@ -13,19 +13,20 @@ GpuKind = Literal["amd", "nvidia"]
 _PINNED_BY = {"amd": "ROCR_VISIBLE_DEVICES", "nvidia": "CUDA_VISIBLE_DEVICES"}
 
 _LAST_LEVEL_MIB = {
-    "gfx90a": 16, "gfx942": 256, "gfx950": 256, "gfx1100": 96, "gfx1101": 64, "gfx1102": 32,
+    "gfx90a": 8, "gfx942": 256, "gfx950": 256, "gfx1100": 96, "gfx1101": 64, "gfx1102": 32,
     "gfx1200": 32, "gfx1201": 64, "sm_80": 40, "sm_90": 60, "sm_100": 126,
 }  # fmt: skip
-"""The cache farthest from the cores of the largest model of an arch, as its vendor's papers on the
-architecture give it: L2, or Infinity Cache where there is one."""
+"""The cache farthest from the cores of the largest model of an arch: L2, or Infinity Cache where
+there is one. Sources: the L3 and L2 columns of AMD's "GPU specifications" (ROCm documentation; one die
+of a gfx90a is a GPU of its own), NVIDIA's papers on the A100, H100 and Blackwell architectures."""
 _LARGEST_MIB = 256
 
-_PEAK_GB_S = {
-    "gfx90a": 6_900.0, "gfx942": 17_200.0, "gfx950": 17_200.0, "gfx1100": 5_300.0,
-    "sm_90": 12_000.0,
-}  # fmt: skip
-"""Of that same cache, where writes may end without reaching memory; beyond what was ever measured.
-Where it isn't known there is no floor for times."""
+_PEAK_GB_S = {"gfx90a": 7_000.0, "gfx942": 17_300.0, "gfx950": 19_700.0}
+"""What L2, where writes may end without reaching memory, can take in at the highest clock; no less
+than what Infinity Cache can. Sources: AMD's white papers on CDNA 2 (32 channels of 128 bytes a
+cycle, at 1.7 GHz: 6,963), CDNA 3 (8 dies of 16 channels that take 64 bytes a cycle each, at 2.1 GHz:
+17,203; Infinity Cache: 17.2 TB/s) and CDNA 4 (the same channels at 2.4 GHz: 19,661). No paper says it
+of other archs: there is no floor for their times."""
 
 
 class Gpu(Record, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hipopt.device.cpu.arguments import misfit, too_large
-from hipopt.device.gpu import faults
+from hipopt.device.gpu import faults, telemetry
 from hipopt.device.gpu.arguments import pack
 from hipopt.device.gpu.attempt import Attempt, Shape, Stopped
 from hipopt.device.gpu.gpu import Gpu, GpuCode
@@ -137,7 +137,8 @@ class GpuSession:
         took = attempt.launch(packed, self._timeout_s)
         self._is_launched = True
         self._health.note_launch(self._code.sha256)
-        return Launched(time_us=took.device_us)
+        clock_mhz = telemetry.clock_mhz(self._gpu)
+        return Launched(time_us=took.device_us, clock_mhz=clock_mhz)
 
     def _read_back(self) -> list[NDArray[Any]]:
         attempt, _ = self._loaded()

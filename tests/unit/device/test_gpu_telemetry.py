@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hipopt.device.gpu.gpu import Gpu
-from hipopt.device.gpu.telemetry import Telemetry, look
+from hipopt.device.gpu.telemetry import Telemetry, clock_mhz, look
 
 GPU = Gpu(
     kind="amd", library=Path("libamdhip64.so"), token="0", unit=1, name="MI300X", arch="gfx942",
@@ -29,6 +31,14 @@ def test_amdgpu(tmp_path: Path) -> None:
     files = {"freq1_input": "2100000000\n", "power1_average": "749000000\n"}
     sysfs = shown(tmp_path, gpu_busy_percent="37\n", **files)
     assert look(GPU, sysfs) == Telemetry(clock_mhz=2100.0, power_w=749.0, busy_percent=37.0)
+
+
+def test_the_clock_alone(tmp_path: Path) -> None:
+    """The clock of the compute units, in MHz; NVIDIA's library is not asked for it."""
+    sysfs = shown(tmp_path, freq1_input="1900000000\n")
+    assert clock_mhz(GPU, sysfs) == 1900.0
+    assert clock_mhz(GPU, tmp_path / "nowhere") is None
+    assert clock_mhz(replace(GPU, kind="nvidia"), sysfs) is None
 
 
 def test_newer_amdgpu(tmp_path: Path) -> None:
