@@ -17,16 +17,16 @@ _LAST_LEVEL_MIB = {
     "gfx1200": 32, "gfx1201": 64, "sm_80": 40, "sm_90": 60, "sm_100": 126,
 }  # fmt: skip
 """The cache farthest from the cores of the largest model of an arch: L2, or Infinity Cache where
-there is one. Sources: the L3 and L2 columns of AMD's "GPU specifications" (ROCm documentation; one die
-of a gfx90a is a GPU of its own), NVIDIA's papers on the A100, H100 and Blackwell architectures."""
+there is one. Sources: the L3 and L2 columns of AMD's "GPU specifications" (ROCm documentation; a
+die of a gfx90a is a GPU of its own), NVIDIA's papers on its A100, H100 and Blackwell GPUs."""
 _LARGEST_MIB = 256
 
 _PEAK_GB_S = {"gfx90a": 7_000.0, "gfx942": 17_300.0, "gfx950": 19_700.0}
 """What L2, where writes may end without reaching memory, can take in at the highest clock; no less
 than what Infinity Cache can. Sources: AMD's white papers on CDNA 2 (32 channels of 128 bytes a
-cycle, at 1.7 GHz: 6,963), CDNA 3 (8 dies of 16 channels that take 64 bytes a cycle each, at 2.1 GHz:
-17,203; Infinity Cache: 17.2 TB/s) and CDNA 4 (the same channels at 2.4 GHz: 19,661). No paper says it
-of other archs: there is no floor for their times."""
+cycle, at 1.7 GHz: 6,963), CDNA 3 (8 dies of 16 channels that take 64 bytes a cycle each, at 2.1
+GHz: 17,203; Infinity Cache: 17.2 TB/s) and CDNA 4 (the same channels at 2.4 GHz: 19,661). No paper
+says it of other archs: there is no floor for their times."""
 
 
 class Gpu(Record, frozen=True, kw_only=True):
