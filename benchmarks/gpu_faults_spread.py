@@ -47,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kernels", type=int, default=1000)
     parser.add_argument("--share", type=float, default=0.05)
+    parser.add_argument("--most-s", type=float, default=float("inf"), help="stop after as long")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--concurrency", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=Path("~/.cache/hipopt"))
@@ -61,6 +62,7 @@ class Faults:
     def __init__(self, given: argparse.Namespace, folder: Path, broker_url: str) -> None:
         self._draws = random.Random(given.seed)
         self._share: float = given.share
+        self._most_s: float = given.most_s
         self._count: int = given.kernels
         self._log = folder / "log.jsonl"
         self._slots = folder / "slots"
@@ -85,7 +87,7 @@ class Faults:
         collect, worker = self._start("collect"), self._start("worker")
         dispatch = self._start("dispatch")
         seen = 0
-        while dispatch.poll() is None:
+        while dispatch.poll() is None and time.monotonic() < began + self._most_s:
             time.sleep(PAUSE_S)
             rows = self._rows()
             for _ in range(len(rows) - seen):
@@ -94,10 +96,11 @@ class Faults:
                 print(f"{len(rows)}: {time.monotonic() - began:.0f} s", flush=True)
             seen = len(rows)
             self._mend()
-        for process in (worker, collect):
+        is_done = dispatch.poll() is not None
+        for process in (dispatch, worker, collect):
             process.terminate()
             process.wait()
-        return self._judge(time.monotonic() - began)
+        return self._judge(time.monotonic() - began, self._count if is_done else None)
 
     def _write_inputs(self, folder: Path) -> dict[int, frozenset[str]]:
         kernels, candidates, deserved = [], [], {}
@@ -138,7 +141,8 @@ class Faults:
             path.unlink(missing_ok=True)
             self._put_back += 1
 
-    def _judge(self, seconds: float) -> int:
+    def _judge(self, seconds: float, wanted: int | None) -> int:
+        """The exit code. `wanted`: how many ids must have a row; None: it was stopped before."""
         counts: collections.Counter[int] = collections.Counter()
         wrong = 0
         for row in self._rows():
@@ -158,7 +162,7 @@ class Faults:
             f"{wrong} wrong; {self._faults} faults set, {self._standin.faults_left} never struck, "
             f"GPUs put back {self._put_back} times, {left} processes left, {seconds:.0f} s"
         )
-        return int(bool(wrong or left or once != self._count))
+        return int(bool(wrong or left or once != (len(counts) if wanted is None else wanted)))
 
 
 def _outcome(row: dict[str, object]) -> object:
