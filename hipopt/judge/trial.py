@@ -109,7 +109,13 @@ class Trial:
     def _look_elsewhere(self, builds: Builds, references: References) -> None:
         """The microscope's part before the device is held, on a core that is its alone."""
         assert self._microscope is not None  # noqa: S101 (narrows the type)
-        look = partial(self._look, builds, references)
+
+        def look() -> None:
+            try:
+                self._look(builds, references)
+            finally:
+                references.rest()
+
         with self._microscope.exclusive():
             within(self._options.check_timeout_s, look, "the microscope")
 
