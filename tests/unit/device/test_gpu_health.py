@@ -188,7 +188,8 @@ def test_a_gpu_comes_back(gpu_device: GpuDevice, standin: StandIn, tmp_path: Pat
 
 def test_the_other_gpu_is_used(standin_library: Path, tmp_path: Path, standin: StandIn) -> None:
     """Where one GPU of a node is sick its tasks run on the other."""
-    well = StandIn(standin_library, (tmp_path / "well"), standin.emulator)
+    gpus = [(standin.gpu.arch, standin.gpu.bus_id), (standin.gpu.arch, "0000:c2:00.0")]
+    well = StandIn(standin_library, (tmp_path / "well"), standin.emulator, gpus)
     well.gpu = msgspec.structs.replace(well.gpu, unit=standin.gpu.unit + 1, token="1")
     standin.fault("hipInit", "error", 100, once=False)
     device = GpuDevice([standin.gpu, well.gpu], standin, tmp_path / "slots", patience_s=0.0)
