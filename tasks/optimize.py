@@ -114,6 +114,7 @@ def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Excep
     starts(settings).undo([task.request.id])
     if kind == "internal" and requeues >= MAX_INTERNAL:
         return
+    _tell_flower(task, _words(error))
     pause_s = PAUSES_S[min(requeues, len(PAUSES_S) - 1)]
     if kind != "device":  # another worker's device may well be up
         time.sleep(pause_s)
@@ -149,7 +150,6 @@ def _report(
         kernel_id=kernel_id,
     )
     troubles.note(settings, trouble)
-    _tell_flower(task, trouble.message)
     publish_result(task.app, settings.namespace, encode_trouble(trouble))
     logger.warning("kernel %r: %s: %s", kernel_id, trouble.kind, trouble.message)
     return trouble.kind
