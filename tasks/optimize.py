@@ -20,6 +20,7 @@ from celery import Celery, Task
 from celery.exceptions import Ignore
 from kombu.exceptions import KombuError
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from hipopt.broker import troubles
 from hipopt.broker.app import WORKER_LOST_RETRIES, connect, publish_result
@@ -135,7 +136,7 @@ def _queue_of(task: Task, settings: Settings, kernel: KernelTask) -> str:
 
 def _tell_flower(task: Task, words: str) -> None:
     """Flower shows the kernel as one that is tried again, and why."""
-    with suppress(KombuError, OSError):  # events are no one's duty
+    with suppress(KombuError, RedisError, OSError):  # events are no one's duty
         task.send_event("task-retried", retry=False, exception=words, traceback="")
 
 
