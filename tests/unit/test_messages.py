@@ -170,7 +170,7 @@ def test_a_tasks_id_tells_its_kernel(kernel_id: int | str, retry: int) -> None:
     ],
 )
 def test_who_may_serve_a_queue(queue: str, served_by: set[str | None]) -> None:
-    """One for an arch only workers with such GPUs, any other every worker, whatever the namespace."""
+    """One for an arch: workers with such GPUs; any other: every worker, whatever the namespace."""
     assert {arch for arch in (None, "gfx90a", "gfx942") if may_serve(queue, arch)} == served_by
 
 
