@@ -135,9 +135,9 @@ class Faults:
     def _maybe_fault(self) -> None:
         if self._draws.random() < self._share:
             self._faults += 1
-            call, *how = self._draws.choice(FAULTS)
+            call, action, argument = self._draws.choice(FAULTS)
             name, mark, kernel = call.partition(":")
-            self._standin.fault(name + mark + SYMBOLS.get(kernel, ""), *how)
+            self._standin.fault(name + mark + SYMBOLS.get(kernel, ""), action, argument)
 
     def _mend(self) -> None:
         """GPUs that are out of service are put back."""
