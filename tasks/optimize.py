@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from hipopt.broker import troubles
 from hipopt.broker.app import WORKER_LOST_RETRIES, connect, publish_result
+from hipopt.broker.handed import Handed
 from hipopt.broker.send import send_back
 from hipopt.broker.starts import Starts
 from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
@@ -46,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 PAUSES_S = (15.0, 30.0, 60.0, 120.0, 300.0)
 """How long a pool process rests after trouble, by how often its kernel was put back before."""
+HANDED_S = 60.0
+"""Beyond pause and lease: how long what a stopped worker puts back may wait to be taken up."""
 MAX_INTERNAL = 3
 """How often a kernel that trips over a fault of hipopt itself is put back before it is left out."""
 
@@ -85,8 +88,16 @@ def starts(settings: Settings) -> Starts:
     return Starts(connect(settings, timeout_s=5.0), settings.namespace)
 
 
+@functools.cache
+def handed(settings: Settings) -> Handed:
+    """What was handed over, on the pool process's own connection."""
+    return Handed(connect(settings, timeout_s=5.0), settings.namespace)
+
+
 def run(task: Task, settings: Settings, message: TaskMessage) -> None:
-    """The kernel's result is published, or the kernel is back in its queue (and Ignore raised)."""
+    """The kernel's result is published, or the kernel is in its queue (and Ignore raised)."""
+    if handed(settings).is_stale(task.request.id, message.requeues):
+        raise Ignore
     kernel = message.kernel
     count = starts(settings).begin(task.request.id)
     if nodes_lost(count, task.request.retries) >= NODE_LOST_LIMIT:
@@ -124,6 +135,8 @@ def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Excep
         requeues=requeues + 1, retries=task.request.retries,
     )  # fmt: skip
     if kind == "device":
+        within_s = pause_s + HANDED_S + settings.lease_s
+        handed(settings).note(task.request.id, requeues + 1, within_s)
         time.sleep(pause_s)
 
 
