@@ -70,6 +70,6 @@ def make(_: Settings) -> StandIn:
 
 
 tasks.optimize.optimizer = make
-tasks.optimize.PAUSES_S = (0.1,)
+tasks.optimize.PAUSES_S = (float(os.environ.get("STANDIN_PAUSE_S", "0.1")),)
 
 from tasks.app import app  # noqa: E402, F401 (Celery looks for it)
