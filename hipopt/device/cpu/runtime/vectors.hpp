@@ -82,7 +82,8 @@ using IfScalar = std::enable_if_t<std::is_arithmetic_v<U> && std::is_convertible
     }                                                                                    \
     template <class T, int N, class U, IfScalar<T, U> = 0>                               \
     inline Vector<T, N> operator op(U a, const Vector<T, N>& b) {                        \
-        return Vector<T, N>(static_cast<T>(a)) op##= b;                                 \
+        Vector<T, N> all(static_cast<T>(a));                                             \
+        return all op##= b;                                                              \
     }
 
 HIPOPT_BINARY(+)
