@@ -3,12 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from hipopt.workload.plan import MAX_LDS_BYTES, Plan
+from hipopt.workload.sizes import FACTORS
 
 _THREAD = re.compile(r"thread \((\d+),(\d+),(\d+)\)")
 _LEAST_SIDE = 4
 _ARRAY = re.compile(r"LDS|end of an array")
+
+
+_TOO_FAR = re.compile(r"did not finish|bytes behind the end of argument|it reaches \d+ bytes into")
+_EXTENTS = frozenset({"X", "Y", "Z", "S", "XY", "XYZ", "K", "R", "TX", "TY"})
+
+
+def smaller(plan: Plan, reason: str) -> Plan | None:
+    """The plan with a few for every extent, each another, where it ran too long or too far.
+
+    The product of several extents may be what is looped over, or reached. None: nothing to mend.
+    """
+    names = [name for name, role in plan.roles.items() if role in _EXTENTS]
+    if len(names) < 2 or not _TOO_FAR.search(reason):
+        return None
+    few = {name: f"F{at % FACTORS}" for at, name in enumerate(names)}
+    return plan._replace(roles={**plan.roles, **few})
+
+
+def apart(plan: Plan, strides: Collection[str]) -> Plan | None:
+    """The plan with rows far longer than any is wide, where two threads met in one place.
+
+    A stride shorter than a row lets rows overlap. None: no scalar that is a stride is an extent.
+    """
+    wide = {name: "XY" for name in strides if plan.roles.get(name) in _EXTENTS - {"XY", "XYZ"}}
+    return plan._replace(roles={**plan.roles, **wide}) if wide else None
 
 
 def mend(plan: Plan, reason: str) -> Plan | None:

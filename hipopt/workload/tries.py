@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,13 +14,13 @@ from hipopt.records import Workload
 from hipopt.source.tokens import code_words
 from hipopt.workload.blocks import block_options
 from hipopt.workload.case import RUN_SEED, Case
-from hipopt.workload.contents import content_options, tamer
+from hipopt.workload.contents import content_options
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.freedom import Freedom
-from hipopt.workload.mend import mend
-from hipopt.workload.plan import GridMode, Plan
+from hipopt.workload.plan import Plan
+from hipopt.workload.repairs import Repairs
 from hipopt.workload.roles import combinations, role_options
-from hipopt.workload.sizes import Dim3, Size, aligned_size, odd_size
+from hipopt.workload.sizes import Size, aligned_size, odd_size
 from hipopt.workload.trace import Sight
 
 BUSY_SHARE = 0.5
@@ -31,6 +32,8 @@ LEAST_FINITE = 0.1
 _LATER_TRIES = 12
 """Launches tried after one that counts but leaves most threads idle."""
 _RACING_TRIES = 8
+_RACING_SHARE = 0.5
+"""Of the time, kept for launches with a race where there are no others."""
 _OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
@@ -65,8 +68,7 @@ class Tries:
         self._racing: list[Start] = []
         self._best: Start | None = None
         self._refused = 0
-        self._mended: deque[Plan] = deque()
-        self._repairs: set[tuple[Dim3, int | None, GridMode] | None] = set()
+        self._repairs = Repairs(case.body.usage)
 
     def first(self) -> Start | None:
         """The first launch that keeps threads busy, else the busiest of those found.
@@ -75,7 +77,9 @@ class Tries:
         """
         best: Start | None = None
         later = 0
-        for plan in self._with_mended(self._plans()):
+        for plan in self._repairs.before(self._plans()):
+            if best is None and self._racing and self._is_late():
+                break
             if self._is_over(later if best is None or best.busy_share < BUSY_SHARE else 2 * later):
                 break
             best = max(filter(None, (best, self._smallest(plan))), key=_merit, default=None)
@@ -100,6 +104,11 @@ class Tries:
         many = len(self._seen) > options.max_tries or self._refused > options.max_refused
         return self._case.diary.is_over or many or later > _LATER_TRIES
 
+    def _is_late(self) -> bool:
+        """Whether the time that is left is needed for those with a race."""
+        left_s = self._case.diary.deadline - time.monotonic()
+        return left_s < self._case.options.budget_s * _RACING_SHARE
+
     def _plans(self) -> Iterator[Plan]:
         case = self._case
         blocks = block_options(case.body, case.numbers)
@@ -122,14 +131,6 @@ class Tries:
                 roles=chosen,
             )
 
-    def _with_mended(self, plans: Iterator[Plan]) -> Iterator[Plan]:
-        """The plans, those first that a fault has led to."""
-        for plan in plans:
-            while self._mended:
-                yield self._mended.popleft()
-            yield plan
-        yield from self._mended
-
     def _smallest(self, plan: Plan) -> Start | None:
         """The plan at a size that leaves a remainder, else at one that leaves none."""
         axes = self._case.axes
@@ -147,12 +148,13 @@ class Tries:
         sight = self._case.look(plan, size)
         if sight.trouble is not None:
             self._case.diary.note(sight.reason)
-            self._mend(plan, sight)
+            self._repairs.of_trouble(plan, sight)
             return None
         start = self._less_idle(Start(plan, size, sight))
         if start.sight.race is not None:
             self._case.diary.note(start.sight.race)
             self._racing.append(start)
+            self._repairs.of_race(plan)
             return None
         if self._best is not None and _merit(start) <= _merit(self._best):
             return None
@@ -167,7 +169,7 @@ class Tries:
         changed = self._changed(launch)
         if self._is_too_wild(start.plan, _finite_share(changed)):
             self._case.diary.note("most of what it writes is NaN or infinite")
-            self._tame(start.plan)
+            self._repairs.of_wild_results(start.plan)
             return False
         if _is_uniform(changed) and not self._follows_scalars(launch, changed):
             self._case.diary.note("all that it writes is one and the same number")
@@ -197,20 +199,6 @@ class Tries:
         """Whether other data may leave more finite numbers, and these leave too few."""
         signed = any(content.fill == "normal" for content in plan.contents.values())
         return finite_share < (MOSTLY_FINITE if signed else LEAST_FINITE)
-
-    def _tame(self, plan: Plan) -> None:
-        """Has the plan tried with data that most functions take next."""
-        tame = plan._replace(contents=tamer(plan.contents))
-        if tame != plan:
-            self._mended.append(tame)
-
-    def _mend(self, plan: Plan, sight: Sight) -> None:
-        """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
-        mended = mend(plan, sight.reason)
-        repair = mended and (mended.block, mended.lds_bytes, mended.grid)
-        if mended is not None and repair not in self._repairs:
-            self._repairs.add(repair)
-            self._mended.append(mended)
 
     def _less_idle(self, start: Start) -> Start:
         """With fewer blocks, where that loses nothing of what is reached."""

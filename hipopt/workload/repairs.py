@@ -1,0 +1,100 @@
+"""Plans that the trouble with others has led to, to be tried before any further ones."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+
+from hipopt.source.usage import Usage
+from hipopt.workload.contents import narrowed, positive, tamer
+from hipopt.workload.mend import apart, mend, smaller
+from hipopt.workload.plan import GridMode, Plan
+from hipopt.workload.sizes import Dim3
+from hipopt.workload.trace import Sight
+
+_NARROWED_TRIES = 12
+"""Plans tried once more with small integers, as integers of any size led them astray."""
+_SHRUNK_TRIES = 6
+_PARTED_TRIES = 6
+_OVERRUNS = 3
+"""Overruns of an array that show a block to have too many threads for it."""
+
+
+class Repairs:
+    """What is waiting to be tried, and the blocks that turned out to be too large."""
+
+    def __init__(self, usage: Usage) -> None:
+        self._usage = usage
+        self._waiting: deque[Plan] = deque()
+        self._left = {"narrowed": _NARROWED_TRIES, "shrunk": _SHRUNK_TRIES, "parted": _PARTED_TRIES}
+        self._done: set[tuple[Dim3, int | None, GridMode]] = set()
+        self._overruns: Counter[tuple[Dim3, Dim3]] = Counter()
+        self._instead: dict[Dim3, Dim3] = {}
+
+    def before(self, plans: Iterator[Plan]) -> Iterator[Plan]:
+        """The plans, those first that trouble has led to, with blocks that fit."""
+        for plan in plans:
+            while self._waiting:
+                yield self._waiting.popleft()
+            yield self._fitting(plan)
+        yield from self._waiting
+
+    def of_trouble(self, plan: Plan, sight: Sight) -> None:
+        """Has the plan tried with what its trouble asks for.
+
+        That may be more dynamic LDS, a smaller block, smaller extents, or integers small enough
+        to be indices.
+        """
+        self._narrow(plan, sight)
+        self._shrink(plan, sight)
+        mended = mend(plan, sight.reason)
+        if mended is None:
+            return
+        repair = (mended.block, mended.lds_bytes, mended.grid)
+        if repair not in self._done:
+            self._done.add(repair)
+            self._waiting.append(mended)
+        if mended.block != plan.block:
+            self._overruns[plan.block, mended.block] += 1
+            if self._overruns[plan.block, mended.block] >= _OVERRUNS:
+                self._instead[plan.block] = mended.block
+
+    def of_race(self, plan: Plan) -> None:
+        """Has the plan tried with longer rows, where two threads met in one place."""
+        self._try("parted", apart(plan, self._usage.strides.keys() - self._usage.bounds.keys()))
+
+    def of_wild_results(self, plan: Plan) -> None:
+        """Has the plan tried with data that most functions take."""
+        tame = plan._replace(contents=tamer(plan.contents))
+        if tame != plan:
+            self._waiting.append(tame)
+
+    def _narrow(self, plan: Plan, sight: Sight) -> None:
+        """Has the plan tried with small integers, where data may be why it went astray.
+
+        Without such, with positive numbers, where it went astray before a start.
+        """
+        narrow = plan._replace(contents=narrowed(plan.contents))
+        if narrow == plan and sight.trouble == "before":
+            narrow = plan._replace(contents=positive(plan.contents))
+        if sight.trouble != "idle" and narrow != plan:
+            self._try("narrowed", narrow)
+
+    def _shrink(self, plan: Plan, sight: Sight) -> None:
+        """Has the plan tried with smaller extents, where it went on for too long or too far."""
+        small = smaller(plan, sight.reason)
+        if small is not None:
+            self._try("shrunk", small._replace(contents=narrowed(small.contents)))
+
+    def _try(self, kind: str, plan: Plan | None) -> None:
+        """Has it tried, unless so many of that kind were in vain."""
+        if plan is not None and self._left[kind] > 0:
+            self._left[kind] -= 1
+            self._waiting.append(plan)
+
+    def _fitting(self, plan: Plan) -> Plan:
+        """With the block that faults have led to, where they have often done so."""
+        block = plan.block
+        while block in self._instead:
+            block = self._instead[block]
+        return plan._replace(block=block)
