@@ -18,6 +18,7 @@ _SHRUNK_TRIES = 6
 _PARTED_TRIES = 6
 _OVERRUNS = 3
 """Overruns of an array that show a block to have too many threads for it."""
+_MISALIGNED = 2
 
 
 class Repairs:
@@ -27,17 +28,22 @@ class Repairs:
         self._usage = usage
         self._waiting: deque[Plan] = deque()
         self._left = {"narrowed": _NARROWED_TRIES, "shrunk": _SHRUNK_TRIES, "parted": _PARTED_TRIES}
+        self._misaligned = 0
         self._done: set[tuple[Dim3, int | None, GridMode]] = set()
         self._overruns: Counter[tuple[Dim3, Dim3]] = Counter()
         self._instead: dict[Dim3, Dim3] = {}
 
+    @property
+    def wants_whole_vectors(self) -> bool:
+        """Whether several launches have failed for extents that are no multiple of a vector."""
+        return self._misaligned >= _MISALIGNED
+
     def before(self, plans: Iterator[Plan]) -> Iterator[Plan]:
         """The plans, those first that trouble has led to, with blocks that fit."""
         for plan in plans:
-            while self._waiting:
-                yield self._waiting.popleft()
+            yield from self._led_to()
             yield self._fitting(plan)
-        yield from self._waiting
+        yield from self._led_to()
 
     def of_trouble(self, plan: Plan, sight: Sight) -> None:
         """Has the plan tried with what its trouble asks for.
@@ -45,6 +51,7 @@ class Repairs:
         That may be more dynamic LDS, a smaller block, smaller extents, or integers small enough
         to be indices.
         """
+        self._misaligned += "not aligned" in sight.reason
         self._narrow(plan, sight)
         self._shrink(plan, sight)
         mended = mend(plan, sight.reason)
@@ -77,7 +84,7 @@ class Repairs:
         narrow = plan._replace(contents=narrowed(plan.contents))
         if narrow == plan and sight.trouble == "before":
             narrow = plan._replace(contents=positive(plan.contents))
-        if sight.trouble != "idle" and narrow != plan:
+        if sight.trouble != "idle" and narrow != plan and "not aligned" not in sight.reason:
             self._try("narrowed", narrow)
 
     def _shrink(self, plan: Plan, sight: Sight) -> None:
@@ -88,9 +95,13 @@ class Repairs:
 
     def _try(self, kind: str, plan: Plan | None) -> None:
         """Has it tried, unless so many of that kind were in vain."""
-        if plan is not None and self._left[kind] > 0:
+        if plan is not None and plan not in self._waiting and self._left[kind] > 0:
             self._left[kind] -= 1
             self._waiting.append(plan)
+
+    def _led_to(self) -> Iterator[Plan]:
+        while self._waiting:
+            yield self._waiting.popleft()
 
     def _fitting(self, plan: Plan) -> Plan:
         """With the block that faults have led to, where they have often done so."""

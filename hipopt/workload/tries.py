@@ -134,7 +134,8 @@ class Tries:
     def _smallest(self, plan: Plan) -> Start | None:
         """The plan at a size that leaves a remainder, else at one that leaves none."""
         axes = self._case.axes
-        for size in (odd_size(plan.block, axes), aligned_size(plan.block, axes)):
+        sizes = (odd_size(plan.block, axes), aligned_size(plan.block, axes))
+        for size in sizes[self._repairs.wants_whole_vectors :]:
             start = None if self._case.diary.is_over else self._at(plan, size)
             if start is not None:
                 return start

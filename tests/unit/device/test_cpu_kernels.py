@@ -519,12 +519,13 @@ def test_tiles_reduce_with_an_operation(cpu: Any) -> None:
     np.testing.assert_array_equal(got[2], np.repeat(tiles.max(1), 8))
 
 
-def test_a_number_on_the_left_of_a_vector(cpu: Any) -> None:
-    """A number times, plus or minus a vector is that vector with the number for each element."""
+def test_vectors_and_numbers(cpu: Any) -> None:
+    """A number on the left of a vector stands for each element; a vector is counted up by one."""
     source = """
     __global__ void k(const float4* x, float4* y) {
-        const float4 v = x[0];
-        y[0] = 2.0f * v + (1 - v) / 2.0f;
+        float4 v = x[0];
+        const float4 first = v++, third = ++v;
+        y[0] = 2.0f * first + (3 - third) / 2.0f;
     }
     """
     x = np.array([1, 2, 3, 4], np.float32)

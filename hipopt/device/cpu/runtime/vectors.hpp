@@ -98,6 +98,23 @@ HIPOPT_BINARY(<<)
 HIPOPT_BINARY(>>)
 #undef HIPOPT_BINARY
 
+#define HIPOPT_STEP(op)                                    \
+    template <class T, int N>                              \
+    inline Vector<T, N>& operator op(Vector<T, N>& a) {    \
+        for (int i = 0; i < N; ++i) op a[i];               \
+        return a;                                          \
+    }                                                      \
+    template <class T, int N>                              \
+    inline Vector<T, N> operator op(Vector<T, N>& a, int) { \
+        const Vector<T, N> old = a;                        \
+        op a;                                              \
+        return old;                                        \
+    }
+
+HIPOPT_STEP(++)
+HIPOPT_STEP(--)
+#undef HIPOPT_STEP
+
 template <class T, int N>
 inline Vector<T, N> operator-(Vector<T, N> a) {
     for (int i = 0; i < N; ++i) a[i] = static_cast<T>(-a[i]);
