@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 
 from hipopt.source.usage import Usage
-from hipopt.workload.contents import narrowed, positive, tamer
+from hipopt.workload.contents import narrowed, positive, tamer, with_places
 from hipopt.workload.mend import apart, mend, smaller
 from hipopt.workload.plan import GridMode, Plan
 from hipopt.workload.sizes import Dim3
@@ -79,9 +79,13 @@ class Repairs:
     def _narrow(self, plan: Plan, sight: Sight) -> None:
         """Has the plan tried with small integers, where data may be why it went astray.
 
-        Without such, with positive numbers, where it went astray before a start.
+        Without such, with floats that index others, and then all floats, positive, where it went
+        astray before a start.
         """
         narrow = plan._replace(contents=narrowed(plan.contents))
+        if narrow == plan and sight.trouble == "before":
+            indexing = set().union(*self._usage.subscripts.values())
+            narrow = plan._replace(contents=with_places(plan.contents, indexing))
         if narrow == plan and sight.trouble == "before":
             narrow = plan._replace(contents=positive(plan.contents))
         if sight.trouble != "idle" and narrow != plan and "not aligned" not in sight.reason:

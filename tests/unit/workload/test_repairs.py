@@ -40,6 +40,17 @@ def test_integers_that_led_astray_become_small() -> None:
     assert positive.contents["x"].low > 0
 
 
+def test_floats_that_index_become_places() -> None:
+    """They start at one, so that the place before is there too; other floats stay."""
+    usage = Usage()
+    usage.subscripts["y"].add("x")
+    repairs = Repairs(usage)
+    plan = PLAN._replace(contents={"x": Content("normal"), "w": Content("normal")})
+    repairs.of_trouble(plan, sight("before", "it reaches 4 bytes before the start of 'y'"))
+    (places,) = waiting(repairs)
+    assert places.contents == {"x": Content("uniform", 1.0, 100.0), "w": Content("normal")}
+
+
 def test_an_idle_launch_keeps_its_integers() -> None:
     """Where nothing is written nothing says that integers are to blame."""
     repairs = Repairs(Usage())
