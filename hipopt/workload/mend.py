@@ -14,6 +14,7 @@ _ARRAY = re.compile(r"LDS|end of an array")
 
 
 _TOO_FAR = re.compile(r"did not finish|bytes behind the end of argument|it reaches \d+ bytes into")
+_LONG = frozenset({"X", "S", "XY", "XYZ", "R", "TX"})
 _EXTENTS = frozenset({"X", "Y", "Z", "S", "XY", "XYZ", "K", "R", "TX", "TY"})
 
 
@@ -27,6 +28,15 @@ def smaller(plan: Plan, reason: str) -> Plan | None:
         return None
     few = {name: f"F{at % FACTORS}" for at, name in enumerate(names)}
     return plan._replace(roles={**plan.roles, **few})
+
+
+def compact(plan: Plan, free: Collection[str]) -> Plan | None:
+    """The plan with short steps for long ones among the scalars `free` to be any.
+
+    None: there are none.
+    """
+    short = {name: "K" for name in free if plan.roles.get(name) in _LONG}
+    return plan._replace(roles={**plan.roles, **short}) if short else None
 
 
 def apart(plan: Plan, strides: Collection[str]) -> Plan | None:

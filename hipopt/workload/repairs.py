@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hipopt.source.usage import Usage
 from hipopt.workload.contents import narrowed, positive, tamer, with_places
-from hipopt.workload.mend import apart, mend, smaller
+from hipopt.workload.mend import apart, compact, mend, smaller
 from hipopt.workload.plan import GridMode, Plan
 from hipopt.workload.sizes import Dim3
 from hipopt.workload.trace import Sight
@@ -69,6 +69,16 @@ class Repairs:
     def of_race(self, plan: Plan) -> None:
         """Has the plan tried with longer rows, where two threads met in one place."""
         self._try("parted", apart(plan, self._usage.strides.keys() - self._usage.bounds.keys()))
+
+    def of_room(self, plan: Plan) -> Plan | None:
+        """Has the plan tried with shorter steps, which is returned, and then once more itself.
+
+        Most of buffers as large as those is never touched, and costs all who look at it time.
+        """
+        dense = compact(plan, plan.roles.keys() - self._usage.bounds.keys())
+        if dense is not None:
+            self._waiting += (dense, plan)
+        return dense
 
     def of_wild_results(self, plan: Plan) -> None:
         """Has the plan tried with data that most functions take."""

@@ -20,7 +20,7 @@ from hipopt.workload.freedom import Freedom
 from hipopt.workload.plan import Plan
 from hipopt.workload.repairs import Repairs
 from hipopt.workload.roles import combinations, role_options
-from hipopt.workload.sizes import Size, aligned_size, odd_size
+from hipopt.workload.sizes import Size, aligned_size, bytes_of, odd_size
 from hipopt.workload.trace import Sight
 
 BUSY_SHARE = 0.5
@@ -34,6 +34,8 @@ _LATER_TRIES = 12
 _RACING_TRIES = 8
 _RACING_SHARE = 0.5
 """Of the time, kept for launches with a race where there are no others."""
+_ROOMY_BYTES = 1 << 20
+"""Of all buffers of a small launch: with more, shorter steps through them are tried first."""
 _OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
@@ -67,6 +69,7 @@ class Tries:
         self._seen: set[Workload] = set()
         self._racing: list[Start] = []
         self._best: Start | None = None
+        self._roomy: set[Workload] = set()
         self._refused = 0
         self._repairs = Repairs(case.body.usage)
 
@@ -143,7 +146,7 @@ class Tries:
 
     def _at(self, plan: Plan, size: Size) -> Start | None:
         first = self._case.build(plan, size)({})
-        if first in self._seen:
+        if first in self._seen and first not in self._roomy:
             return None
         self._seen.add(first)
         sight = self._case.look(plan, size)
@@ -157,12 +160,21 @@ class Tries:
             self._racing.append(start)
             self._repairs.of_race(plan)
             return None
+        if self._is_put_off(start, first):
+            return None
         if self._best is not None and _merit(start) <= _merit(self._best):
             return None
         if self._says_something(start) and self._case.does_count(start.sight.workload):
             return start
         self._refused += 1
         return None
+
+    def _is_put_off(self, start: Start, first: Workload) -> bool:
+        """Whether it waits for the same with shorter steps, as its buffers are so large."""
+        if first in self._roomy or bytes_of(start.sight.workload) <= _ROOMY_BYTES:
+            return False
+        self._roomy.add(first)
+        return self._repairs.of_room(start.plan) is not None
 
     def _says_something(self, start: Start) -> bool:
         """Whether what the launch leaves differs from place to place."""

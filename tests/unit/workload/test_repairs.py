@@ -80,6 +80,19 @@ def test_strides_grow_where_threads_met() -> None:
     assert parted.roles == {"n": "X", "ld": "XY"}
 
 
+def test_steps_through_large_buffers_become_short() -> None:
+    """What is no bound, then the plan as it was; without such steps nothing changes."""
+    usage = Usage()
+    usage.bounds["n"].add(frozenset({"tx", "bx"}))
+    repairs = Repairs(usage)
+    plan = PLAN._replace(roles={"n": "X", "step": "X", "offset": "=3"})
+    dense = repairs.of_room(plan)
+    assert dense is not None
+    assert dense.roles == {"n": "X", "step": "K", "offset": "=3"}
+    assert list(repairs.before(iter([]))) == [dense, plan]
+    assert repairs.of_room(dense) is None
+
+
 def test_a_block_that_overruns_again_and_again_is_replaced() -> None:
     """After three overruns of an array by one thread, later plans have only those before it."""
     repairs = Repairs(Usage())
