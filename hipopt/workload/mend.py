@@ -13,9 +13,16 @@ _LEAST_SIDE = 4
 _ARRAY = re.compile(r"LDS|end of an array")
 
 
-_TOO_FAR = re.compile(r"did not finish|bytes behind the end of argument|it reaches \d+ bytes into")
+_TOO_FAR = re.compile(
+    r"did not finish|takes long|bytes behind the end of argument|it reaches \d+ bytes into"
+)
 _LONG = frozenset({"X", "S", "XY", "XYZ", "R", "TX"})
 _EXTENTS = frozenset({"X", "Y", "Z", "S", "XY", "XYZ", "K", "R", "TX", "TY"})
+
+
+def can_shrink(plan: Plan) -> bool:
+    """Whether it has several extents, which are not all a few."""
+    return sum(role in _EXTENTS for role in plan.roles.values()) > 1
 
 
 def smaller(plan: Plan, reason: str) -> Plan | None:
@@ -24,7 +31,7 @@ def smaller(plan: Plan, reason: str) -> Plan | None:
     The product of several extents may be what is looped over, or reached. None: nothing to mend.
     """
     names = [name for name, role in plan.roles.items() if role in _EXTENTS]
-    if len(names) < 2 or not _TOO_FAR.search(reason):
+    if not can_shrink(plan) or not _TOO_FAR.search(reason):
         return None
     few = {name: f"F{at % FACTORS}" for at, name in enumerate(names)}
     return plan._replace(roles={**plan.roles, **few})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from hipopt.workload.case import RUN_SEED, Case
 from hipopt.workload.contents import content_options
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.freedom import Freedom
+from hipopt.workload.mend import can_shrink
 from hipopt.workload.plan import Plan
 from hipopt.workload.repairs import Repairs
 from hipopt.workload.roles import combinations, role_options
@@ -36,6 +38,8 @@ _RACING_SHARE = 0.5
 """Of the time, kept for launches with a race where there are no others."""
 _ROOMY_BYTES = 1 << 20
 """Of all buffers of a small launch: with more, shorter steps through them are tried first."""
+_PATIENCE_S = 4.0
+"""For one launch in several runs: some tenths of a second are usual."""
 _OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
@@ -149,7 +153,7 @@ class Tries:
         if first in self._seen and first not in self._roomy:
             return None
         self._seen.add(first)
-        sight = self._case.look(plan, size)
+        sight = self._case.look(plan, size, _PATIENCE_S if can_shrink(plan) else math.inf)
         if sight.trouble is not None:
             self._case.diary.note(sight.reason)
             self._repairs.of_trouble(plan, sight)
