@@ -3,7 +3,8 @@
 Guarantee: the result is stored at the broker before the task returns, hence before its message is
 acknowledged. Trouble on our side never becomes a result: the kernel goes back to the end of its
 queue, after a pause in which this pool process takes no other work
-(docs/decisions/trouble-is-waited-out-in-place.md).
+(docs/decisions/trouble-is-waited-out-in-place.md). Where the device is in trouble it goes
+back before that pause: another worker's may be well.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import functools
 import logging
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, Protocol
 
 from celery import Celery, Task
 from celery.exceptions import Ignore
+from kombu.exceptions import KombuError
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from hipopt.broker import troubles
 from hipopt.broker.app import WORKER_LOST_RETRIES, connect, publish_result
+from hipopt.broker.handed import Handed
 from hipopt.broker.send import send_back
 from hipopt.broker.starts import Starts
 from hipopt.errors import DeviceError, HipoptError, ModelRefused, ModelUnavailable
@@ -32,6 +37,7 @@ from hipopt.messages import (
     decode_task,
     encode_row,
     encode_trouble,
+    shard_queue,
 )
 from hipopt.records import KernelId, KernelTask, ResultRow
 from hipopt.settings import Settings
@@ -41,6 +47,8 @@ logger = logging.getLogger(__name__)
 
 PAUSES_S = (15.0, 30.0, 60.0, 120.0, 300.0)
 """How long a pool process rests after trouble, by how often its kernel was put back before."""
+HANDED_S = 60.0
+"""Beyond pause and lease: how long what a stopped worker puts back may wait to be taken up."""
 MAX_INTERNAL = 3
 """How often a kernel that trips over a fault of hipopt itself is put back before it is left out."""
 
@@ -80,8 +88,16 @@ def starts(settings: Settings) -> Starts:
     return Starts(connect(settings, timeout_s=5.0), settings.namespace)
 
 
+@functools.cache
+def handed(settings: Settings) -> Handed:
+    """What was handed over, on the pool process's own connection."""
+    return Handed(connect(settings, timeout_s=5.0), settings.namespace)
+
+
 def run(task: Task, settings: Settings, message: TaskMessage) -> None:
-    """The kernel's result is published, or the kernel is back in its queue (and Ignore raised)."""
+    """The kernel's result is published, or the kernel is in its queue (and Ignore raised)."""
+    if handed(settings).is_stale(task.request.id, message.requeues):
+        raise Ignore
     kernel = message.kernel
     count = starts(settings).begin(task.request.id)
     if nodes_lost(count, task.request.retries) >= NODE_LOST_LIMIT:
@@ -108,10 +124,33 @@ def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Excep
     kernel, requeues = message.kernel, message.requeues
     kind = _report(task, settings, error, kernel.id)
     starts(settings).undo([task.request.id])
-    if kind != "internal" or requeues < MAX_INTERNAL:
-        time.sleep(PAUSES_S[min(requeues, len(PAUSES_S) - 1)])
-        retries = task.request.retries
-        send_back(task.app, settings.namespace, kernel, requeues=requeues + 1, retries=retries)
+    if kind == "internal" and requeues >= MAX_INTERNAL:
+        return
+    _tell_flower(task, _words(error))
+    pause_s = PAUSES_S[min(requeues, len(PAUSES_S) - 1)]
+    if kind != "device":  # another worker's device may well be up
+        time.sleep(pause_s)
+    send_back(
+        task.app, settings.namespace, kernel, queue=_queue_of(task, settings, kernel),
+        requeues=requeues + 1, retries=task.request.retries,
+    )  # fmt: skip
+    if kind == "device":
+        within_s = pause_s + HANDED_S + settings.lease_s
+        handed(settings).note(task.request.id, requeues + 1, within_s)
+        time.sleep(pause_s)
+
+
+def _queue_of(task: Task, settings: Settings, kernel: KernelTask) -> str:
+    """Where the kernel came from: its shard's queue for our arch, else for any worker."""
+    came_from = (task.request.delivery_info or {}).get("routing_key")
+    routed = shard_queue(settings.namespace, kernel.shard, settings.arch)
+    return routed if came_from == routed else shard_queue(settings.namespace, kernel.shard)
+
+
+def _tell_flower(task: Task, words: str) -> None:
+    """Flower shows the kernel as one that is tried again, and why."""
+    with suppress(KombuError, RedisError, OSError):  # events are no one's duty
+        task.send_event("task-retried", retry=False, exception=words, traceback="")
 
 
 def _report(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hipopt.device.interface import Fault, Rounding, Schedule
 from hipopt.judge.execution import Arrays, Runner
 from hipopt.judge.outputs import are_written
+from hipopt.judge.terms import equal_terms
 from hipopt.judge.tolerance import Floats, Spread, is_whole
 from hipopt.records import Workload
 
@@ -56,7 +57,8 @@ def spread_of(
         inputs: list[Floats] = [np.zeros(array.shape) for array in nearest]
     else:
         inputs = _moved_by_inputs(runner, workload, before, nearest)
-    return [Spread(*moved) for moved in zip(rounding, order, inputs, strict=True)]
+    terms = equal_terms(runner, workload, before, nearest, inputs)
+    return [Spread(*moved) for moved in zip(rounding, order, inputs, terms, strict=True)]
 
 
 def _is_exact(nearest: Arrays, rounding: list[Floats]) -> bool:

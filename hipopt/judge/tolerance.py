@@ -32,6 +32,9 @@ BACKWARD = 16.0
 the exact results of inputs that are off by some units (it is backward stable); by more than one or
 two where it adds equal terms one by one, as their errors don't cancel. The next narrower type loses
 8192 units."""
+ALIKE = 1 / 3
+"""Units that each of many equal terms adds to the error of a plain loop over them: at most half a
+unit of the partial sum, which is smaller while it grows."""
 _TYPICAL = 0.9
 """Quantile of relative spreads over a buffer that counts for each of its elements: a single one can
 be zero by luck."""
@@ -65,10 +68,12 @@ class Spread(NamedTuple):
     inputs: Floats
     """With each input off by about one unit in its last place; 0 where that is not known. Steps
     (of comparisons, of roundings to an integer) are not in it."""
+    terms: float = 0.0
+    """How many equal inputs a result may be a sum over; 0 where they are few."""
 
     def of(self, chosen: NDArray[np.bool_]) -> Spread:
         """The spread of the chosen elements."""
-        return Spread(self.rounding[chosen], self.order[chosen], self.inputs[chosen])
+        return Spread(self.rounding[chosen], self.order[chosen], self.inputs[chosen], self.terms)
 
 
 EXACT = Limits(least_rtol=0.0, least_atol=0.0, widest_rtol=0.0, widest_atol=0.0)
@@ -145,7 +150,8 @@ def from_spread(dtype: DType, expected: Floats, spread: Spread, scale: float = 0
     rounded = np.clip(SAFETY * carried, lowest, highest)
     order = np.where(np.isfinite(spread.order), spread.order, 0.0)
     ordered: Floats = np.maximum(rounded, SAFETY * order)
-    return np.maximum(ordered, _ill_conditioned(spread, highest))
+    conditioned = np.maximum(ordered, _ill_conditioned(spread, highest))
+    return np.maximum(conditioned, np.minimum(_in_a_loop(finite, spread), highest))
 
 
 def _ill_conditioned(spread: Spread, highest: Floats) -> Floats:
@@ -158,6 +164,16 @@ def _ill_conditioned(spread: Spread, highest: Floats) -> Floats:
     is_beyond = (backward > highest) & np.isfinite(spread.rounding)
     allowed: Floats = np.where(is_beyond, np.maximum(backward, SAFETY * spread.rounding), backward)
     return allowed
+
+
+def _in_a_loop(expected: Floats, spread: Spread) -> Floats:
+    """How far results may be off where equal terms are added one by one.
+
+    A sum that is off by some units is the exact sum of inputs that all are, the same way. What that
+    does to a result can cancel by luck: what it does to most is granted to all.
+    """
+    moved = np.maximum(spread.inputs, _typical(expected, spread.inputs) * np.abs(expected))
+    return ALIKE * spread.terms * moved
 
 
 def is_exact(expected: Floats, spread: Spread) -> bool:

@@ -110,6 +110,7 @@ def settings(shared_redis: RedisServer, tmp_path: Path) -> Settings:
         manifest=tmp_path / "manifest.json",
         log=tmp_path / "results.jsonl",
         shards=3,
+        device="cpu",
         lease_s=4,
         concurrency=2,
     )
@@ -147,10 +148,13 @@ class Processes:
         self._all.append(process)
         return process
 
-    def worker(self, settings: Settings, *queues: str) -> subprocess.Popen[bytes]:
-        """A worker whose optimiser is the stand-in."""
+    def worker(
+        self, settings: Settings, *queues: str, pause_s: float = 0.1
+    ) -> subprocess.Popen[bytes]:
+        """A worker whose optimiser is the stand-in; it rests after trouble for `pause_s`."""
         argv = [STANDIN if a == "tasks.app" else a for a in worker_argv(settings, queues)]
-        env = child_environ(settings) | {"STANDIN_FOLDER": str(self.folder)}
+        env = child_environ(settings)
+        env |= {"STANDIN_FOLDER": str(self.folder), "STANDIN_PAUSE_S": str(pause_s)}
         return self.start(argv, env | {"PYTHONPATH": str(ROOT)}, "worker")
 
     def collector(self, settings: Settings) -> subprocess.Popen[bytes]:
