@@ -11,8 +11,6 @@ from hipopt.workload.sizes import FACTORS
 _THREAD = re.compile(r"thread \((\d+),(\d+),(\d+)\)")
 _LEAST_SIDE = 4
 _ARRAY = re.compile(r"LDS|end of an array")
-
-
 _TOO_FAR = re.compile(
     r"did not finish|takes long|bytes behind the end of argument|it reaches \d+ bytes into"
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hipopt.source.usage import Usage
 from hipopt.workload.contents import narrowed, positive, tamer, with_places
-from hipopt.workload.mend import apart, compact, mend, smaller
+from hipopt.workload.mend import apart, can_shrink, compact, mend, smaller
 from hipopt.workload.plan import GridMode, Plan
 from hipopt.workload.sizes import Dim3
 from hipopt.workload.trace import Sight
@@ -37,6 +37,10 @@ class Repairs:
     def wants_whole_vectors(self) -> bool:
         """Whether several launches have failed for extents that are no multiple of a vector."""
         return self._misaligned >= _MISALIGNED
+
+    def would_shrink(self, plan: Plan) -> bool:
+        """Whether the plan would be tried with smaller extents if it took long."""
+        return self._left["shrunk"] > 0 and can_shrink(plan)
 
     def before(self, plans: Iterator[Plan]) -> Iterator[Plan]:
         """The plans, those first that trouble has led to, with blocks that fit."""

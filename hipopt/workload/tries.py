@@ -18,7 +18,6 @@ from hipopt.workload.case import RUN_SEED, Case
 from hipopt.workload.contents import content_options
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.freedom import Freedom
-from hipopt.workload.mend import can_shrink
 from hipopt.workload.plan import Plan
 from hipopt.workload.repairs import Repairs
 from hipopt.workload.roles import combinations, role_options
@@ -153,7 +152,8 @@ class Tries:
         if first in self._seen and first not in self._roomy:
             return None
         self._seen.add(first)
-        sight = self._case.look(plan, size, _PATIENCE_S if can_shrink(plan) else math.inf)
+        patience_s = _PATIENCE_S if self._repairs.would_shrink(plan) else math.inf
+        sight = self._case.look(plan, size, patience_s)
         if sight.trouble is not None:
             self._case.diary.note(sight.reason)
             self._repairs.of_trouble(plan, sight)

@@ -68,6 +68,17 @@ def test_a_launch_that_went_too_far_becomes_smaller() -> None:
     assert small.contents["at"] == FEW
 
 
+def test_patience_returns_once_smaller_launches_were_in_vain() -> None:
+    """A launch that takes long is given up only while a smaller one would follow it."""
+    repairs = Repairs(Usage())
+    assert repairs.would_shrink(PLAN)
+    assert not repairs.would_shrink(PLAN._replace(roles={"n": "X"}))
+    for side in range(6):
+        plan = PLAN._replace(block=(side + 1, 1, 1))
+        repairs.of_trouble(plan, sight("slow", "it takes long to look at"))
+    assert not repairs.would_shrink(PLAN)
+
+
 def test_strides_grow_where_threads_met() -> None:
     """A stride that is no bound is made longer than any row."""
     usage = Usage()
