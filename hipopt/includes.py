@@ -22,6 +22,9 @@ SUFFIXES = frozenset({
 })  # fmt: skip
 _INCLUDING = frozenset({".cu", ".hip", ".cc", ".cpp", ".cxx", ".c"})
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*["<]([^">\n]+)[">][^\n]*$', re.MULTILINE)
+_CONDITION = re.compile(r"^[ \t]*#[ \t]*(if|ifdef|ifndef|endif)\b", re.MULTILINE)
+_GUARD = re.compile(r"\s*#[ \t]*ifndef[ \t]+(\w+)\s+#[ \t]*define[ \t]+\1\b")
+_COMMENTS = re.compile(r"//[^\n]*|/\*[\s\S]*?\*/")
 _FOLDERS = (".", "include", "common", "inc", "utilities", "utils", "src")
 """Where a project keeps its headers, from the folder of the file that includes one or a folder
 around it."""
@@ -45,27 +48,51 @@ def with_includes(path: Path, text: str) -> str:
 
 
 class _Expansion:
+    """Each file is put in once where that is for every build, else once for each way to it."""
+
     def __init__(self) -> None:
         self._done: set[Path] = set()
+        """Files that are there in every build."""
+        self._open: list[Path] = []
+        self._files = 0
         self._left = MAX_TOTAL_CHARACTERS
 
-    def of(self, path: Path, text: str) -> str:
-        self._done.add(path.resolve())
+    def of(self, path: Path, text: str, *, always: bool = True) -> str:
+        resolved = path.resolve()
+        if always:
+            self._done.add(resolved)
+        self._open.append(resolved)
+        self._files += 1
         self._left -= len(text)
-        return _INCLUDE.sub(lambda match: self._included(path.parent, match), text)
+        whole = _INCLUDE.sub(lambda match: self._included(path.parent, match, always), text)
+        self._open.pop()
+        return whole
 
-    def _included(self, folder: Path, match: re.Match[str]) -> str:
-        path = _header(folder, match[1])
+    def _included(self, folder: Path, match: re.Match[str], always: bool) -> str:
+        path = _header(folder, match[1]) or self._beside_an_includer(match[1])
         if path is None:
             return match[0]
-        if path.resolve() in self._done:
+        if path.resolve() in {*self._done, *self._open}:
             return ""
-        if len(self._done) >= MAX_FILES:
+        if self._files >= MAX_FILES:
             return match[0]
         text = _read(path)
         if text is None or len(text) > self._left:
             return match[0]
-        return self.of(path, text.rstrip("\n"))
+        always = always and not _is_conditional(match.string[: match.start()])
+        return self.of(path, text.rstrip("\n"), always=always)
+
+    def _beside_an_includer(self, name: str) -> Path | None:
+        """The file found from those that led here: their folders are where the build looks too."""
+        found = (_header(opened.parent, name) for opened in reversed(self._open))
+        return next((path for path in found if path is not None), None)
+
+
+def _is_conditional(before: str) -> bool:
+    """Whether what follows stands within an `#if`, other than the guard of its own file."""
+    starts = [match[1] for match in _CONDITION.finditer(before)]
+    depth = sum(1 if word.startswith("if") else -1 for word in starts)
+    return depth > bool(_GUARD.match(_COMMENTS.sub("", before)))
 
 
 def _header(folder: Path, name: str) -> Path | None:

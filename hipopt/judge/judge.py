@@ -279,7 +279,8 @@ def _none_found(reference: Capsule, found: Found) -> Objection:
     return Objection(
         Verdict.UNVERIFIABLE,
         f"no workload is given for '{reference.kernel}' and none was found: "
-        f"{'; '.join(found.tried)}; give it one ('workloads' in its manifest row)",
+        f"{'; '.join(found.tried)}; give it one ('workloads' in its manifest row; "
+        "docs/workloads.md shows the form)",
         guessed_workloads=True,
         workload_notes=found.tried,
     )

@@ -17,7 +17,7 @@ from hipopt.source.parameters import parameters, template_parameters
 from hipopt.source.parse import SourceFile, parse
 from hipopt.source.piece import Piece
 from hipopt.source.shims import shims
-from hipopt.source.tokens import clean, fingerprint
+from hipopt.source.tokens import clean, directive_name, fingerprint
 
 
 def slice_kernel(source: str | None, name: str, *, code_body: str | None = None) -> Capsule:
@@ -61,7 +61,8 @@ def build_capsule(pieces: Sequence[Piece], kernel: Piece) -> Capsule:
     assumptions = Assumptions(kernel.frames)
     reduced = [(p, assumptions.reduce(p.frames)) for p in pieces]
     freed = {p: replace(p, frames=frames) for p, frames in reduced if frames is not None}
-    defined = {name for piece in freed if piece.kind != "using" for name in piece.names}
+    sure = (p for p in freed.values() if p.kind != "using" and not _may_be_absent(p))
+    defined = {name for piece in sure for name in piece.names}
     kept, words = closure(freed[kernel], [*shims(defined), *freed.values()])
     headers = [header_of(p.names[0]) for p in freed if p.kind == "include" and p.names]
     kernel = freed[kernel]
@@ -73,6 +74,15 @@ def build_capsule(pieces: Sequence[Piece], kernel: Piece) -> Capsule:
         kernel_text=kernel.text,
         launches=launches(pieces, kernel.names[0]),
     )
+
+
+def _may_be_absent(piece: Piece) -> bool:
+    """Whether it is a macro that some build does without: one within an `#if` or `#ifdef`.
+
+    An `#ifndef` guards a header, or what stands in for a macro that nobody else has defined.
+    """
+    conditions = [f.headers[0] for f in piece.frames if f.kind == "condition"]
+    return piece.kind == "macro" and any(directive_name(c) != "ifndef" for c in conditions)
 
 
 # -- finding the kernel -----------------------------------------------------------------------

@@ -256,8 +256,16 @@ class _Reader:
             self.usage.shifts |= b & self.scalars
         elif sign in ("+", "-"):
             for one, other in ((a, b), (b, a)):
+                self._reached(one, other)
                 if len(one) == 1 and indices_of(other):
                     self.usage.added |= one & self.scalars
+
+    def _reached(self, base: Atoms, steps: Atoms) -> None:
+        """A pointer that is moved by what other pointers' content says."""
+        loads = {a[1:] for a in steps if a.startswith("*")}
+        for atom in base:
+            if loads and atom.startswith("&"):
+                self.usage.subscripts[atom[1:]] |= loads
 
     def _case(self, side: Node, sign: str, other: Node) -> None:
         """A scalar of that side, alone, compared with a whole number."""
@@ -266,10 +274,12 @@ class _Reader:
             self.usage.cases[name][max(0, int(literal) + _TRUE_BY[sign])] = None
 
     def _compound(self, node: Node) -> None:
-        operator, right = (node.child_by_field_name(f) for f in ("operator", "right"))
-        if operator is not None and right is not None:
+        left, operator, right = (node.child_by_field_name(f) for f in ("left", "operator", "right"))
+        if left is not None and operator is not None and right is not None:
             sign, atoms = span(self.text, operator), self.atoms(right)
-            if sign in ("/=", "%="):
+            if sign in ("+=", "-=") and left.type == "identifier":
+                self._reached(self.atoms(left), atoms)
+            elif sign in ("/=", "%="):
                 self.usage.divisors |= atoms & self.scalars
             elif sign in ("<<=", ">>="):
                 self.usage.shifts |= atoms & self.scalars

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -100,9 +101,9 @@ class Case:
         """The plan's workload at that size, for given lengths of the buffers."""
         return lambda lengths: workload(plan, size, self.body, self.types, self.numbers, lengths)
 
-    def look(self, plan: Plan, size: Size) -> Sight:
-        """What the plan's launch does at that size."""
-        return self.tracer.trace(self.build(plan, size), {})
+    def look(self, plan: Plan, size: Size, patience_s: float = math.inf) -> Sight:
+        """What the plan's launch does at that size, or that it took longer than `patience_s`."""
+        return self.tracer.trace(self.build(plan, size), {}, patience_s)
 
     def traced(self, plan: Plan, size: Size) -> Sight | None:
         """What the plan's launch does at that size; None, noted, where it does not run well."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from hipopt.source.usage import Body, Usage
 from hipopt.workload.plan import Content
@@ -14,8 +14,17 @@ _FLAG = Content("uniform", 0, 2)
 _BELOW_ONE = Content("uniform", 0.125, 1.0)
 _BEYOND_ONE = Content("uniform", 1.0, 2.0)
 
+_PLACES = Content("uniform", 1.0, 100.0)
+_NARROW = Content("index", below="=100")
+
 _ENDS = {"int16": 16_384, "int32": 40_000, "int64": 2_200_000_000}
 _UNSIGNED_ENDS = {"uint16": 32_768, "uint32": 100_000, "uint64": 4_400_000_000}
+
+_WIDE = frozenset({
+    Content("uniform", -128, 128), Content("uniform", 0, 256),
+    *(Content("uniform", -end, end) for end in _ENDS.values()),
+    *(Content("uniform", 0, end) for end in _UNSIGNED_ENDS.values()),
+})  # fmt: skip
 
 Contents = dict[str, Content]
 
@@ -85,6 +94,18 @@ def tamer(contents: Mapping[str, Content]) -> Contents:
     if any(content.fill == "normal" for content in contents.values()):
         return positive(contents)
     return {n: _BEYOND_ONE if c == _BELOW_ONE else c for n, c in contents.items()}
+
+
+def narrowed(contents: Mapping[str, Content]) -> Contents:
+    """The same with integers that may well be indices, where they may be anything."""
+    return {n: _NARROW if c in _WIDE else c for n, c in contents.items()}
+
+
+def with_places(contents: Mapping[str, Content], indexing: Collection[str]) -> Contents:
+    """The same with numbers from one on in floating-point buffers whose content indexes others."""
+    return {
+        n: _PLACES if c.fill == "normal" and n in indexing else c for n, c in contents.items()
+    }  # fmt: skip
 
 
 def _careful(content: Content) -> Content:

@@ -3,12 +3,54 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from hipopt.workload.plan import MAX_LDS_BYTES, Plan
+from hipopt.workload.sizes import FACTORS
 
 _THREAD = re.compile(r"thread \((\d+),(\d+),(\d+)\)")
 _LEAST_SIDE = 4
 _ARRAY = re.compile(r"LDS|end of an array")
+_TOO_FAR = re.compile(
+    r"did not finish|takes long|bytes behind the end of argument|it reaches \d+ bytes into"
+)
+_LONG = frozenset({"X", "S", "XY", "XYZ", "R", "TX"})
+_EXTENTS = frozenset({"X", "Y", "Z", "S", "XY", "XYZ", "K", "R", "TX", "TY"})
+
+
+def can_shrink(plan: Plan) -> bool:
+    """Whether it has several extents, which are not all a few."""
+    return sum(role in _EXTENTS for role in plan.roles.values()) > 1
+
+
+def smaller(plan: Plan, reason: str) -> Plan | None:
+    """The plan with a few for every extent, each another, where it ran too long or too far.
+
+    The product of several extents may be what is looped over, or reached. None: nothing to mend.
+    """
+    names = [name for name, role in plan.roles.items() if role in _EXTENTS]
+    if not can_shrink(plan) or not _TOO_FAR.search(reason):
+        return None
+    few = {name: f"F{at % FACTORS}" for at, name in enumerate(names)}
+    return plan._replace(roles={**plan.roles, **few})
+
+
+def compact(plan: Plan, free: Collection[str]) -> Plan | None:
+    """The plan with short steps for long ones among the scalars `free` to be any.
+
+    None: there are none.
+    """
+    short = {name: "K" for name in free if plan.roles.get(name) in _LONG}
+    return plan._replace(roles={**plan.roles, **short}) if short else None
+
+
+def apart(plan: Plan, strides: Collection[str]) -> Plan | None:
+    """The plan with rows far longer than any is wide, where two threads met in one place.
+
+    A stride shorter than a row lets rows overlap. None: no scalar that is a stride is an extent.
+    """
+    wide = {name: "XY" for name in strides if plan.roles.get(name) in _EXTENTS - {"XY", "XYZ"}}
+    return plan._replace(roles={**plan.roles, **wide}) if wide else None
 
 
 def mend(plan: Plan, reason: str) -> Plan | None:

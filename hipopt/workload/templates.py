@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,8 +11,11 @@ from hipopt.source.capsule import Capsule, Launch
 from hipopt.source.folding import fold_number
 from hipopt.source.launches import names_of
 from hipopt.source.usage import Body
+from hipopt.workload.blocks import body_names
+from hipopt.workload.plan import MAX_LDS_BYTES
 
 MAX_TRIED = 6
+_USUAL_BYTES = 4
 
 _TYPE = re.compile(r"^(?:typename|class)\s+(\w+)$")
 _VALUE = re.compile(r"^(?:const\s+)?((?:\w+::)*\w+(?:\s+\w+)*?)\s+(\w+)$")
@@ -32,8 +36,19 @@ def template_options(body: Body) -> tuple[tuple[str, ...], ...]:
         return ((),)
     if any("..." in d for d in declared):
         return ()
-    options = [*_from_host(body.capsule, declared), *_usual(body, declared)]
-    return tuple(dict.fromkeys(options))[:MAX_TRIED]
+    options = dict.fromkeys([*_from_host(body.capsule, declared), *_usual(body, declared)])
+    return tuple(sorted(options, key=lambda option: not _fits_lds(body, option)))[:MAX_TRIED]
+
+
+def _fits_lds(body: Body, arguments: tuple[str, ...]) -> bool:
+    """Whether each static shared array, of 4-byte elements, fits into LDS with these arguments."""
+    names = body_names(body, template_values(body.capsule, arguments)[1])
+    for shape in body.usage.lds_shapes:
+        sides = [fold_number(side, names) for side in shape]
+        known = [side for side in sides if side is not None]
+        if len(known) == len(sides) and math.prod(known) * _USUAL_BYTES > MAX_LDS_BYTES:
+            return False
+    return True
 
 
 def template_names(declared: Sequence[str]) -> tuple[str, ...]:
@@ -134,7 +149,7 @@ def _numbers(name: str, body: Body) -> list[str]:
     lower = name.lower()
     rules: Mapping[str, Sequence[int]] = {
         r"warp|wave|lane": (64, 32),
-        r"block|thread|wg|group|bs$|tpb|cta|tile": (256, 128, 64) if flat else (16, 32, 8),
+        r"block|thread|wg|group|bs$|tpb|cta|tile": (256, 128, 64, 32, 16) if flat else (16, 32, 8),
         r"item|unroll|vec|per|ilp|elem": (4, 2, 1),
         r"dim|width|height|size|cols|rows": (64, 32, 16),
         r"radius|mask|window|filter|kernel|taps|order|degree": (5, 3),

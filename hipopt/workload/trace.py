@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -31,7 +32,7 @@ _SLACK = 4
 """A share of a buffer's length that is added where its reach depends on the draw."""
 _SEEDS = (0x5EED1, 0x5EED2)
 
-Trouble: TypeAlias = Literal["fault", "before", "beyond", "idle"]
+Trouble: TypeAlias = Literal["fault", "before", "beyond", "idle", "slow"]
 
 Build: TypeAlias = "Callable[[Mapping[str, int]], Workload]"
 """A workload whose buffers have these lengths, by name."""
@@ -87,17 +88,19 @@ class Tracer:
     ) -> None:  # fmt: skip
         self._close()
 
-    def trace(self, build: Build, lengths: Mapping[str, int]) -> Sight:
+    def trace(
+        self, build: Build, lengths: Mapping[str, int], patience_s: float = math.inf
+    ) -> Sight:
         """What the launch does; buffers grow from `lengths` until all that it reaches is theirs.
 
         It runs with random content and with the most extreme that each fill allows, so that the
-        lengths hold for other seeds too.
+        lengths hold for other seeds too. After `patience_s` it is run no more, which is a trouble.
         """
         begun = time.monotonic()
-        sight = self._trace(build, dict(lengths))
+        sight = self._trace(build, dict(lengths), begun + patience_s)
         return sight._replace(seconds=time.monotonic() - begun)
 
-    def _trace(self, build: Build, lengths: dict[str, int]) -> Sight:
+    def _trace(self, build: Build, lengths: dict[str, int], deadline: float) -> Sight:
         for _ in range(_ROUNDS):
             workload = build(lengths)
             seen: list[Observation] = []
@@ -106,6 +109,8 @@ class Tracer:
                 if isinstance(one, str):
                     return _bad(workload, "fault", one)
                 seen.append(one)
+                if time.monotonic() > deadline:
+                    return _bad(workload, "slow", "it takes long to look at")
             sight = _joined(workload, seen)
             if sight.trouble is not None:
                 return sight

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+import math
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,13 +15,13 @@ from hipopt.records import Workload
 from hipopt.source.tokens import code_words
 from hipopt.workload.blocks import block_options
 from hipopt.workload.case import RUN_SEED, Case
-from hipopt.workload.contents import content_options, tamer
+from hipopt.workload.contents import content_options
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.freedom import Freedom
-from hipopt.workload.mend import mend
-from hipopt.workload.plan import GridMode, Plan
+from hipopt.workload.plan import Plan
+from hipopt.workload.repairs import Repairs
 from hipopt.workload.roles import combinations, role_options
-from hipopt.workload.sizes import Dim3, Size, aligned_size, odd_size
+from hipopt.workload.sizes import Size, aligned_size, bytes_of, odd_size
 from hipopt.workload.trace import Sight
 
 BUSY_SHARE = 0.5
@@ -31,8 +33,12 @@ LEAST_FINITE = 0.1
 _LATER_TRIES = 12
 """Launches tried after one that counts but leaves most threads idle."""
 _RACING_TRIES = 8
-_CERTAIN = 24
-"""Launches that went beyond an array, after which all with that block would, if none did well."""
+_RACING_SHARE = 0.5
+"""Of the time, kept for launches with a race where there are no others."""
+_ROOMY_BYTES = 1 << 20
+"""Of all buffers of a small launch: with more, shorter steps through them are tried first."""
+_PATIENCE_S = 4.0
+"""For one launch in several runs: some tenths of a second are usual."""
 _OTHER_FACTOR = 1.5
 _WEIGHTS = {" block": 2.0, " grid": 1.5, " contents": 2.0}
 
@@ -73,11 +79,9 @@ class Tries:
         self._seen: set[Workload] = set()
         self._racing: list[Start] = []
         self._best: Start | None = None
+        self._roomy: set[Workload] = set()
         self._refused = 0
-        self._mended: deque[Plan] = deque()
-        self._shrinks: dict[Dim3, list[Dim3]] = defaultdict(list)
-        self._fitting: set[Dim3] = set()
-        self._repairs: set[tuple[Dim3, int | None, GridMode] | None] = set()
+        self._repairs = Repairs(case.body.usage)
 
     def first(self) -> Start | None:
         """The first launch that keeps threads busy, else the busiest of those found.
@@ -86,7 +90,9 @@ class Tries:
         """
         best: Start | None = None
         later = 0
-        for plan in self._with_mended(self._plans()):
+        for plan in self._repairs.before(self._plans()):
+            if best is None and self._racing and self._is_late():
+                break
             if self._is_over(later if best is None or not best.is_good else 2 * later):
                 break
             best = max(filter(None, (best, self._smallest(plan))), key=_merit, default=None)
@@ -111,6 +117,11 @@ class Tries:
         many = len(self._seen) > options.max_tries or self._refused > options.max_refused
         return self._case.diary.is_over or many or later > _LATER_TRIES
 
+    def _is_late(self) -> bool:
+        """Whether the time that is left is needed for those with a race."""
+        left_s = self._case.diary.deadline - time.monotonic()
+        return left_s < self._case.options.budget_s * _RACING_SHARE
+
     def _plans(self) -> Iterator[Plan]:
         case = self._case
         blocks = block_options(case.body, case.numbers)
@@ -133,18 +144,11 @@ class Tries:
                 roles=chosen,
             )
 
-    def _with_mended(self, plans: Iterator[Plan]) -> Iterator[Plan]:
-        """The plans, those first that a fault has led to."""
-        for plan in plans:
-            while self._mended:
-                yield self._mended.popleft()
-            yield self._shrunk(plan)
-        yield from self._mended
-
     def _smallest(self, plan: Plan) -> Start | None:
         """The plan at a size that leaves a remainder, else at one that leaves none."""
         axes = self._case.axes
-        for size in (odd_size(plan.block, axes), aligned_size(plan.block, axes)):
+        sizes = (odd_size(plan.block, axes), aligned_size(plan.block, axes))
+        for size in sizes[self._repairs.wants_whole_vectors :]:
             start = None if self._case.diary.is_over else self._at(plan, size)
             if start is not None:
                 return start
@@ -152,19 +156,23 @@ class Tries:
 
     def _at(self, plan: Plan, size: Size) -> Start | None:
         first = self._case.build(plan, size)({})
-        if first in self._seen:
+        if first in self._seen and first not in self._roomy:
             return None
         self._seen.add(first)
-        sight = self._case.look(plan, size)
+        patience_s = _PATIENCE_S if self._repairs.would_shrink(plan) else math.inf
+        sight = self._case.look(plan, size, patience_s)
         if sight.trouble is not None:
             self._case.diary.note(sight.reason)
-            self._mend(plan, sight)
+            self._repairs.of_trouble(plan, sight)
             return None
-        self._fitting.add(plan.block)
+        self._repairs.did_well(plan)
         start = self._less_idle(Start(plan, size, sight))
         if start.sight.race is not None:
             self._case.diary.note(start.sight.race)
             self._racing.append(start)
+            self._repairs.of_race(plan)
+            return None
+        if self._is_put_off(start, first):
             return None
         if self._case.shifts_wrongly(start.sight.workload):
             self._case.diary.note("it shifts by what is no number of bits")
@@ -176,13 +184,20 @@ class Tries:
         self._refused += 1
         return None
 
+    def _is_put_off(self, start: Start, first: Workload) -> bool:
+        """Whether it waits for the same with shorter steps, as its buffers are so large."""
+        if first in self._roomy or bytes_of(start.sight.workload) <= _ROOMY_BYTES:
+            return False
+        self._roomy.add(first)
+        return self._repairs.of_room(start.plan) is not None
+
     def _says_something(self, start: Start) -> bool:
         """Whether what the launch leaves differs from place to place."""
         launch = start.sight.workload
         changed = self._changed(launch)
         if self._is_too_wild(start.plan, _finite_share(changed)):
             self._case.diary.note("most of what it writes is NaN or infinite")
-            self._tame(start.plan)
+            self._repairs.of_wild_results(start.plan)
             return False
         if _is_uniform(changed) and not self._follows_scalars(launch, changed):
             self._case.diary.note("all that it writes is one and the same number")
@@ -212,30 +227,6 @@ class Tries:
         """Whether other data may leave more finite numbers, and these leave too few."""
         signed = any(content.fill == "normal" for content in plan.contents.values())
         return finite_share < (MOSTLY_FINITE if signed else LEAST_FINITE)
-
-    def _tame(self, plan: Plan) -> None:
-        """Has the plan tried with data that most functions take next."""
-        tame = plan._replace(contents=tamer(plan.contents))
-        if tame != plan:
-            self._mended.append(tame)
-
-    def _mend(self, plan: Plan, sight: Sight) -> None:
-        """Has the plan tried with what its fault asks for: more dynamic LDS, or a smaller block."""
-        mended = mend(plan, sight.reason)
-        repair = mended and (mended.block, mended.lds_bytes, mended.grid)
-        if mended is not None and mended.block != plan.block:
-            self._shrinks[plan.block].append(mended.block)
-        if mended is not None and repair not in self._repairs:
-            self._repairs.add(repair)
-            self._mended.append(mended)
-
-    def _shrunk(self, plan: Plan) -> Plan:
-        """The plan with a block that fits, where all others of its block went beyond an array."""
-        block = plan.block
-        least = _CERTAIN
-        while block not in self._fitting and len(self._shrinks[block]) >= least:
-            block, least = self._shrinks[block][0], 1
-        return plan if block == plan.block else plan._replace(block=block, grid="cover")
 
     def _less_idle(self, start: Start) -> Start:
         """With fewer blocks, where that loses nothing of what is reached."""

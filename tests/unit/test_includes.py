@@ -60,3 +60,23 @@ def test_headers_are_looked_for_in_the_folders_around(tmp_path: Path) -> None:
     (tmp_path / "common" / "shapes.h").write_text("struct Shape { int n; };\n")
     text = with_includes(folder / "k.hip", '#include "types.h"\n#include "shapes.h"\n')
     assert text == "typedef float near;\nstruct Shape { int n; };\n"
+
+
+def test_a_header_of_either_branch_is_put_into_both(tmp_path: Path) -> None:
+    """Behind an #if the header is needed again; what every build has is put in once."""
+    (tmp_path / "types.h").write_text("#ifndef T\n#define T\ntypedef float real;\n#endif\n")
+    (tmp_path / "other.h").write_text('#include "types.h"\n')
+    path = tmp_path / "k.hip"
+    text = '#ifdef FAST\n#include "types.h"\n#else\n#include "other.h"\n#endif\n'
+    guarded = f'// All.\n#ifndef K\n#define K\n{text}#include "types.h"\n#include "other.h"\n#endif'
+    assert with_includes(path, text).count("typedef float real;") == 2
+    assert with_includes(path, guarded).count("typedef float real;") == 3
+
+
+def test_headers_are_looked_for_beside_those_that_include_them(tmp_path: Path) -> None:
+    """A header above names one beside the kernel, which only the build's folders lead to."""
+    (tmp_path / "cuda").mkdir()
+    (tmp_path / "torch_side.h").write_text('#include "types.h"\n')
+    (tmp_path / "cuda" / "types.h").write_text("typedef float real;\n")
+    text = '#include "torch_side.h"\n'
+    assert "typedef float real;" in with_includes(tmp_path / "cuda" / "k.hip", text)

@@ -464,3 +464,70 @@ def test_time_grows_with_work(cpu: Any) -> None:
             assert session.load((1, 1, 1), (1, 1, 1), 0, args) is None
             times.append(min(session.launch(10).time_us for _ in range(3)))
     assert times[1] > 20 * times[0]
+
+
+def test_rarer_functions_of_device_libraries(cpu: Any) -> None:
+    """Inverse error functions undo them, and norms, Bessel functions are as tables have them."""
+    source = """
+    __global__ void k(const float* x, float* f, double* d) {
+        f[0] = erff(erfinvf(x[0])), f[1] = erfcf(erfcinvf(x[1]));
+        f[2] = normcdff(normcdfinvf(x[0])), f[3] = normf(3, x);
+        f[4] = rnorm4df(2.0f, 4.0f, 5.0f, 6.0f);
+        d[0] = erf(erfinv(1e-3)), d[1] = erfc(erfcinv(1e-200)), d[2] = erfinv(-1.0);
+        d[3] = cyl_bessel_i0(1.0), d[4] = cyl_bessel_i1(-1.0);
+    }
+    """
+    x = np.array([0.3, 1.9, 0.5], np.float32)
+    _, f, d = cpu.outputs(source, [x, np.zeros(5, np.float32), np.zeros(5)])
+    wanted = [0.3, 1.9, 0.3, np.linalg.norm(x), 1 / 9]
+    np.testing.assert_allclose(f, wanted, rtol=1e-5)
+    np.testing.assert_allclose(d, [1e-3, 1e-200, -np.inf, 1.26606587775, -0.56515910399], rtol=1e-9)
+
+
+def test_pairs_of_halves_compare_and_saturate(cpu: Any) -> None:
+    """Comparisons of pairs give ones and zeros; saturated arithmetic stays from zero to one."""
+    source = """
+    __global__ void k(const __half* x, float* f) {
+        const __half2 a = {x[0], x[1]}, b = {x[1], x[1]};
+        const __half2 less = __hlt2(a, b), sum = __hadd2_sat(a, b), log = h2log10(b);
+        f[0] = __low2float(less), f[1] = __high2float(less), f[2] = __hbge2(b, a);
+        f[3] = __low2float(sum), f[4] = __high2float(sum), f[5] = __low2float(log);
+        f[6] = __hltu(x[2], x[0]), f[7] = __hisnan(__hmax_nan(x[2], x[0]));
+    }
+    """
+    x = np.array([-20, 10, np.nan], np.float16)
+    got = cpu.outputs(source, [x, np.zeros(8, np.float32)])[1]
+    np.testing.assert_array_equal(got, [1, 0, 1, 0, 1, 1, 1, 1])
+
+
+def test_tiles_reduce_with_an_operation(cpu: Any) -> None:
+    """Every lane of a tile gets the sum, or the greatest, of its tile's values."""
+    source = """
+    namespace cg = cooperative_groups;
+    __global__ void k(const int* x, int* sums, int* most) {
+        const auto tile = cg::tiled_partition<8>(cg::this_thread_block());
+        const int i = threadIdx.x;
+        sums[i] = cg::reduce(tile, x[i], cg::plus<int>());
+        most[i] = cg::reduce(tile, x[i], cg::greater<int>{});
+    }
+    """
+    x = RNG.integers(-99, 99, 64).astype(np.int32)
+    empty = np.zeros(64, np.int32)
+    got = cpu.outputs(source, [x, empty, empty.copy()], block=(64, 1, 1))
+    tiles = x.reshape(8, 8)
+    np.testing.assert_array_equal(got[1], np.repeat(tiles.sum(1), 8))
+    np.testing.assert_array_equal(got[2], np.repeat(tiles.max(1), 8))
+
+
+def test_vectors_and_numbers(cpu: Any) -> None:
+    """A number on the left of a vector stands for each element; a vector is counted up by one."""
+    source = """
+    __global__ void k(const float4* x, float4* y) {
+        float4 v = x[0];
+        const float4 first = v++, third = ++v;
+        y[0] = 2.0f * first + (3 - third) / 2.0f;
+    }
+    """
+    x = np.array([1, 2, 3, 4], np.float32)
+    got = cpu.outputs(source, [x, np.zeros(4, np.float32)])[1]
+    np.testing.assert_array_equal(got, 2 * x + (1 - x) / 2)

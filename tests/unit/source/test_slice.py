@@ -220,3 +220,13 @@ def test_a_vector_type_of_hip_is_not_declared_again() -> None:
         "k",
     )
     assert "struct" not in capsule.source
+
+
+def test_a_macro_of_another_build_leaves_torchs_own() -> None:
+    """Where the file defines a macro of torch's only under an #ifdef, the stand-in is there too."""
+    body = "__global__ void k(float* x, int n) { CUDA_1D_KERNEL_LOOP(i, n) x[i] = 1; }\n"
+    own = "#define CUDA_1D_KERNEL_LOOP(i, n) for (int i = 0; i < n; ++i)\n"
+    assert "CUDA_KERNEL_LOOP_TYPE" in slice_kernel(f"#ifdef TRT\n{own}#endif\n{body}", "k").source
+    assert "CUDA_KERNEL_LOOP_TYPE" not in slice_kernel(own + body, "k").source
+    guarded = f"#ifndef CUDA_1D_KERNEL_LOOP\n{own}#endif\n{body}"
+    assert "CUDA_KERNEL_LOOP_TYPE" not in slice_kernel(guarded, "k").source

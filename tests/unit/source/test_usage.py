@@ -114,3 +114,15 @@ __global__ void k(const int* length, const int* label, const int* a, const int* 
   if (i < length[blockIdx.y] && label[i] == threadIdx.x && a[i] < b[i]) y[i] = 1;
 }""")
     assert found.compared == {"length", "label"}
+
+
+def test_pointers_moved_by_content_are_indexed_by_it() -> None:
+    """Content that is added to a pointer indexes it as a subscript does."""
+    found = usage("""
+__global__ void k(const int* at, const int* row, const float* x, float* y, int dim) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  x += row[i] * dim;
+  atomicAdd(y + at[i], x[0]);
+}""")
+    assert found.subscripts["x"] == {"row"}
+    assert found.subscripts["y"] == {"at"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hipopt.workload.mend import mend
+from hipopt.workload.mend import apart, mend, smaller
 from hipopt.workload.plan import MAX_LDS_BYTES, Plan
 
 PLAN = Plan(template=(), block=(64, 4, 1), roles={}, contents={})
@@ -44,3 +44,37 @@ def test_a_launch_that_takes_too_long_gets_one_block() -> None:
     assert mended is not None
     assert mended.grid == "one"
     assert mend(mended, "the kernel did not finish within 2 s") is None
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "the kernel did not finish within 2 s",
+        "it takes long to look at",
+        "it reaches 39040492 bytes into 'points'",
+        "the kernel read 67108864 bytes behind the end of argument 5 'points'",
+    ],
+)
+def test_a_launch_that_goes_too_far_gets_a_few_for_every_extent(reason: str) -> None:
+    """Each extent another few; what is no extent stays."""
+    plan = PLAN._replace(roles={"b": "GX", "c": "X", "n": "K", "step": "=1"})
+    small = smaller(plan, reason)
+    assert small is not None
+    assert small.roles == {"b": "GX", "c": "F0", "n": "F1", "step": "=1"}
+    assert smaller(small, reason) is None
+
+
+def test_extents_stay_where_the_launch_went_wrong_otherwise() -> None:
+    """Neither an idle launch nor one with a single extent becomes smaller."""
+    plan = PLAN._replace(roles={"n": "X", "m": "K"})
+    assert smaller(plan, "it writes nothing") is None
+    assert smaller(PLAN._replace(roles={"n": "X"}), "the kernel did not finish within 2 s") is None
+
+
+def test_rows_that_overlap_are_put_apart() -> None:
+    """The strides become longer than a row of threads; without any there is nothing to mend."""
+    plan = PLAN._replace(roles={"ld": "K", "n": "X", "step": "=1"})
+    parted = apart(plan, {"ld", "step"})
+    assert parted is not None
+    assert parted.roles == {"ld": "XY", "n": "X", "step": "=1"}
+    assert apart(parted, {"ld", "step"}) is None

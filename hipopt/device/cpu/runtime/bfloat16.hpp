@@ -67,5 +67,8 @@ inline float __high2float(__hip_bfloat162 v) { return static_cast<float>(v.y); }
 inline unsigned short __bfloat16_as_ushort(__hip_bfloat16 x) { return x.raw; }
 inline short __bfloat16_as_short(__hip_bfloat16 x) { return static_cast<short>(x.raw); }
 inline __hip_bfloat16 __ushort_as_bfloat16(unsigned short x) { return __hip_bfloat16_raw{x}; }
+inline __hip_bfloat16 __short_as_bfloat16(short x) {
+    return __hip_bfloat16_raw{static_cast<unsigned short>(x)};
+}
 
 #endif

@@ -148,6 +148,40 @@ inline coalesced_group coalesced_threads(int line = __builtin_LINE()) {
     return coalesced_group(__activemask(line));
 }
 
+template <class T>
+struct plus {
+    T operator()(const T& a, const T& b) const { return a + b; }
+};
+template <class T>
+struct less {
+    T operator()(const T& a, const T& b) const { return b < a ? b : a; }
+};
+template <class T>
+struct greater {
+    T operator()(const T& a, const T& b) const { return a < b ? b : a; }
+};
+template <class T>
+struct bit_and {
+    T operator()(const T& a, const T& b) const { return a & b; }
+};
+template <class T>
+struct bit_or {
+    T operator()(const T& a, const T& b) const { return a | b; }
+};
+template <class T>
+struct bit_xor {
+    T operator()(const T& a, const T& b) const { return a ^ b; }
+};
+
+// What the operation makes of all lanes' values, the same in every lane of the tile.
+template <unsigned Size, class Parent, class T, class Operation>
+inline T reduce(const thread_block_tile<Size, Parent>& tile, T value, Operation operation,
+                int line = __builtin_LINE()) {
+    for (unsigned step = Size / 2; step > 0; step /= 2)
+        value = operation(value, tile.shfl_xor(value, step, line));
+    return value;
+}
+
 template <class Group>
 inline void sync(const Group& group, int line = __builtin_LINE()) {
     group.sync(line);

@@ -44,6 +44,14 @@ inline int __half2int_ru(__half x) { return __float2int_ru(x); }
 inline unsigned __half2uint_rz(__half x) { return __float2uint_rz(x); }
 inline short __half2short_rz(__half x) { return static_cast<short>(__float2int_rz(x)); }
 
+// Of pairs: one or zero for each, and whether it holds for both; `u` where a NaN makes it hold.
+#define HIPOPT_COMPARISONS(S, P, NAME)                                                        \
+    inline P __h##NAME##2(P a, P b) {                                                         \
+        return {S(float(__h##NAME(a.x, b.x))), S(float(__h##NAME(a.y, b.y)))};                \
+    }                                                                                         \
+    inline bool __hb##NAME##2(P a, P b) { return __h##NAME(a.x, b.x) && __h##NAME(a.y, b.y); }\
+    inline bool __h##NAME##u(S a, S b) { return a != a || b != b || __h##NAME(a, b); }
+
 #define HIPOPT_FUNCTIONS(S, P)                                                                \
     inline S __hadd(S a, S b) { return a + b; }                                               \
     inline S __hsub(S a, S b) { return a - b; }                                               \
@@ -95,6 +103,36 @@ inline short __half2short_rz(__half x) { return static_cast<short>(__float2int_r
     inline P h2sqrt(P a) { return {hsqrt(a.x), hsqrt(a.y)}; }                                 \
     inline P h2rsqrt(P a) { return {hrsqrt(a.x), hrsqrt(a.y)}; }                              \
     inline P h2rcp(P a) { return {hrcp(a.x), hrcp(a.y)}; }                                    \
+    inline S hipopt_saturated(S a) { return a > S(0.0f) ? (a < S(1.0f) ? a : S(1.0f)) : S(0.0f); }\
+    inline P hipopt_saturated(P a) { return {hipopt_saturated(a.x), hipopt_saturated(a.y)}; } \
+    inline S __hadd_sat(S a, S b) { return hipopt_saturated(a + b); }                         \
+    inline S __hsub_sat(S a, S b) { return hipopt_saturated(a - b); }                         \
+    inline S __hmul_sat(S a, S b) { return hipopt_saturated(a * b); }                         \
+    inline S __hfma_sat(S a, S b, S c) { return hipopt_saturated(__hfma(a, b, c)); }          \
+    inline P __hadd2_sat(P a, P b) { return hipopt_saturated(a + b); }                        \
+    inline P __hsub2_sat(P a, P b) { return hipopt_saturated(a - b); }                        \
+    inline P __hmul2_sat(P a, P b) { return hipopt_saturated(a * b); }                        \
+    inline P __hfma2_sat(P a, P b, P c) { return hipopt_saturated(__hfma2(a, b, c)); }        \
+    inline S __hmax_nan(S a, S b) { return a != a ? a : b != b ? b : __hmax(a, b); }          \
+    inline S __hmin_nan(S a, S b) { return a != a ? a : b != b ? b : __hmin(a, b); }          \
+    inline S hexp10(S a) { return S(exp10f(a)); }                                             \
+    inline S hlog10(S a) { return S(log10f(a)); }                                             \
+    inline P h2exp2(P a) { return {hexp2(a.x), hexp2(a.y)}; }                                 \
+    inline P h2exp10(P a) { return {hexp10(a.x), hexp10(a.y)}; }                              \
+    inline P h2log2(P a) { return {hlog2(a.x), hlog2(a.y)}; }                                 \
+    inline P h2log10(P a) { return {hlog10(a.x), hlog10(a.y)}; }                              \
+    inline P h2sin(P a) { return {hsin(a.x), hsin(a.y)}; }                                    \
+    inline P h2cos(P a) { return {hcos(a.x), hcos(a.y)}; }                                    \
+    inline P h2floor(P a) { return {hfloor(a.x), hfloor(a.y)}; }                              \
+    inline P h2ceil(P a) { return {hceil(a.x), hceil(a.y)}; }                                 \
+    inline P h2rint(P a) { return {hrint(a.x), hrint(a.y)}; }                                 \
+    inline P h2trunc(P a) { return {htrunc(a.x), htrunc(a.y)}; }                              \
+    HIPOPT_COMPARISONS(S, P, eq)                                                              \
+    HIPOPT_COMPARISONS(S, P, ne)                                                              \
+    HIPOPT_COMPARISONS(S, P, lt)                                                              \
+    HIPOPT_COMPARISONS(S, P, le)                                                              \
+    HIPOPT_COMPARISONS(S, P, gt)                                                              \
+    HIPOPT_COMPARISONS(S, P, ge)                                                              \
     inline S atomicAdd(S* p, S v) {                                                           \
         const S old = *p;                                                                     \
         *p = old + v;                                                                         \
@@ -109,5 +147,6 @@ inline short __half2short_rz(__half x) { return static_cast<short>(__float2int_r
 HIPOPT_FUNCTIONS(__half, __half2)
 HIPOPT_FUNCTIONS(__hip_bfloat16, __hip_bfloat162)
 #undef HIPOPT_FUNCTIONS
+#undef HIPOPT_COMPARISONS
 
 #endif

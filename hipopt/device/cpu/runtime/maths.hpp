@@ -52,6 +52,59 @@ inline double norm3d(double a, double b, double c) { return std::sqrt(a * a + b 
 inline float norm4df(float a, float b, float c, float d) {
     return sqrtf(a * a + b * b + c * c + d * d);
 }
+inline double norm4d(double a, double b, double c, double d) {
+    return std::sqrt(a * a + b * b + c * c + d * d);
+}
+inline double norm(int count, const double* p) {
+    double sum = 0.0;
+    for (int i = 0; i < count; ++i) sum += p[i] * p[i];
+    return std::sqrt(sum);
+}
+inline float normf(int count, const float* p) {
+    float sum = 0.0f;
+    for (int i = 0; i < count; ++i) sum += p[i] * p[i];
+    return sqrtf(sum);
+}
+inline float rnormf(int count, const float* p) { return 1.0f / normf(count, p); }
+inline double rnorm(int count, const double* p) { return 1.0 / norm(count, p); }
+inline double rnorm3d(double a, double b, double c) { return 1.0 / norm3d(a, b, c); }
+inline double rnorm4d(double a, double b, double c, double d) { return 1.0 / norm4d(a, b, c, d); }
+inline float rnorm4df(float a, float b, float c, float d) { return 1.0f / norm4df(a, b, c, d); }
+inline double rhypot(double a, double b) { return 1.0 / std::hypot(a, b); }
+inline double cyl_bessel_i0(double x) { return std::cyl_bessel_i(0.0, std::fabs(x)); }
+inline double cyl_bessel_i1(double x) {
+    return std::copysign(std::cyl_bessel_i(1.0, std::fabs(x)), x);
+}
+inline float cyl_bessel_i0f(float x) { return static_cast<float>(cyl_bessel_i0(x)); }
+inline float cyl_bessel_i1f(float x) { return static_cast<float>(cyl_bessel_i1(x)); }
+
+// The x whose erfc is y, from Winitzki's first guess by Halley's steps on the smaller tail.
+inline double erfcinv(double y) {
+    if (!(y > 0.0 && y < 2.0)) return y == 0.0 ? HIP_INF : y == 2.0 ? -HIP_INF : HIP_NAN;
+    const double tail = y < 1.0 ? y : 2.0 - y;
+    const double log = std::log(tail * (2.0 - tail));
+    const double half = 2.0 / (HIP_PI * 0.147) + 0.5 * log;
+    double x = std::sqrt(std::sqrt(half * half - log / 0.147) - half);
+    for (int step = 0; step < 3; ++step) {
+        const double off = (std::erfc(x) - tail) / (-1.12837916709551257390 * std::exp(-x * x));
+        if (off == off) x -= off / (1.0 + x * off);
+    }
+    return y < 1.0 ? x : -x;
+}
+inline double erfinv(double y) {
+    if (std::fabs(y) > 0.25) return y > 0.0 ? erfcinv(1.0 - y) : -erfcinv(1.0 + y);
+    double x = 0.88622692545275801365 * y;
+    for (int step = 0; step < 4; ++step) {
+        const double off = (std::erf(x) - y) / (1.12837916709551257390 * std::exp(-x * x));
+        x -= off / (1.0 + x * off);
+    }
+    return y == y ? x : HIP_NAN;
+}
+inline float erfcinvf(float y) { return static_cast<float>(erfcinv(y)); }
+inline float erfinvf(float y) { return static_cast<float>(erfinv(y)); }
+inline double normcdfinv(double p) { return -1.41421356237309504880 * erfcinv(2.0 * p); }
+inline float normcdfinvf(float p) { return static_cast<float>(normcdfinv(p)); }
+
 inline float rhypotf(float a, float b) { return 1.0f / hypotf(a, b); }
 inline float rnorm3df(float a, float b, float c) { return 1.0f / norm3df(a, b, c); }
 inline float powif(float x, int n) { return __builtin_powif(x, n); }

@@ -82,7 +82,8 @@ using IfScalar = std::enable_if_t<std::is_arithmetic_v<U> && std::is_convertible
     }                                                                                    \
     template <class T, int N, class U, IfScalar<T, U> = 0>                               \
     inline Vector<T, N> operator op(U a, const Vector<T, N>& b) {                        \
-        return Vector<T, N>(static_cast<T>(a)) op##= b;                                 \
+        Vector<T, N> all(static_cast<T>(a));                                             \
+        return all op##= b;                                                              \
     }
 
 HIPOPT_BINARY(+)
@@ -96,6 +97,23 @@ HIPOPT_BINARY(^)
 HIPOPT_BINARY(<<)
 HIPOPT_BINARY(>>)
 #undef HIPOPT_BINARY
+
+#define HIPOPT_STEP(op)                                    \
+    template <class T, int N>                              \
+    inline Vector<T, N>& operator op(Vector<T, N>& a) {    \
+        for (int i = 0; i < N; ++i) op a[i];               \
+        return a;                                          \
+    }                                                      \
+    template <class T, int N>                              \
+    inline Vector<T, N> operator op(Vector<T, N>& a, int) { \
+        const Vector<T, N> old = a;                        \
+        op a;                                              \
+        return old;                                        \
+    }
+
+HIPOPT_STEP(++)
+HIPOPT_STEP(--)
+#undef HIPOPT_STEP
 
 template <class T, int N>
 inline Vector<T, N> operator-(Vector<T, N> a) {
