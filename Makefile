@@ -41,7 +41,7 @@ demo: $(READY)
 	@$(BIN)/hipopt run examples/manifest.json --log runs/demo.jsonl --replay examples/replies.jsonl
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 chaos: $(READY)
 	$(BIN)/python -m tests.chaos.run $(if $(SEED),--seed $(SEED))

@@ -125,7 +125,7 @@ def enqueue(folder: Path) -> None:
                 turn = Turn(client, "hipopt")
                 began = time.perf_counter()
                 turn.take()
-                sent = send_kernels(turn, Envelopes(app, "hipopt"), "hipopt", kernels, print)
+                sent = send_kernels(turn, Envelopes(app, "hipopt"), kernels, print)
                 ours = sent / (time.perf_counter() - began)
     print(f"enqueue: {ours:.0f} tasks/s, a delay loop {looped:.0f}: {ours / looped:.1f} times")
 

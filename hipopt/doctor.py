@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 
+from hipopt.amddoctor import amd_findings
 from hipopt.broker.embedded import find_server
 from hipopt.broker.findings import broker_findings
 from hipopt.device.cpu.device import CpuDevice
@@ -28,7 +29,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield from _tried("cpu device", lambda: [_cpu_device(device)])
     yield from _tried("microscope", lambda: [_microscope(device)])
     yield from _tried("sandbox", lambda: sandbox_findings(device))
-    yield _gpu_device()
+    yield from amd_findings(settings)
     yield from _tried("embedded broker", lambda: [_embedded()], fail=Health.WARN)
     yield from _tried("broker", lambda: broker_findings(settings), fail=Health.WARN)
     yield from _tried("candidates", lambda: [_candidates(settings)])
@@ -67,16 +68,6 @@ def _microscope(device: CpuDevice) -> Finding:
         health=Health.WARN,
         detail=f"candidates are judged without a look for races and stray accesses: {first}; "
         "install g++ 12 or clang 14, or later ones",
-    )
-
-
-def _gpu_device() -> Finding:
-    found = [tool for tool in ("hipcc", "amdclang++", "rocminfo") if shutil.which(tool)]
-    seen = f"found {', '.join(found)}" if found else "no ROCm on PATH"
-    return Finding(
-        name="amd device",
-        health=Health.OFF,
-        detail=f"{seen}; this version judges on the CPU device only",
     )
 
 

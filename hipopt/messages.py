@@ -7,6 +7,7 @@ doesn't know, so that an old worker or collector never half-understands a newer 
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -26,9 +27,28 @@ class MessageError(HipoptError):
     """A message is too large, or not of the form that this version reads."""
 
 
-def shard_queue(namespace: str, shard: int) -> str:
-    """Name of the queue that the tasks of a shard wait in."""
-    return f"{namespace}.shard.{shard:03d}"
+_SHARD_QUEUE = re.compile(r".+\.shard\.(\d{3,})(?:\.(\w+))?")
+
+
+def shard_queue(namespace: str, shard: int, arch: str | None = None) -> str:
+    """Name of the queue that the tasks of a shard wait in; those for GPUs of one arch in another.
+
+    Workers without such GPUs leave the latter alone.
+    """
+    name = f"{namespace}.shard.{shard:03d}"
+    return f"{name}.{arch}" if arch else name
+
+
+def queue_shard(queue: str) -> tuple[int, str | None] | None:
+    """The shard that a queue is of, and the arch that it is for, if any; None: of no shard."""
+    found = _SHARD_QUEUE.fullmatch(queue)
+    return (int(found[1]), found[2]) if found else None
+
+
+def may_serve(queue: str, arch: str | None) -> bool:
+    """Whether a worker with GPUs of that arch (None: it has none) takes tasks from the queue."""
+    found = queue_shard(queue)
+    return found is None or found[1] in (None, arch)
 
 
 def result_queue(namespace: str) -> str:

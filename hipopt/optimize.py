@@ -139,7 +139,7 @@ class Optimizer:
             messages_for,
             case.reference,
             case.prepared.workloads,
-            self._settings.target_arch,
+            self._settings.prompt_arch,
             rounds,
         )
         reply = self._proposer.ask(case.task, number, messages())

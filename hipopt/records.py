@@ -15,10 +15,11 @@ import msgspec
 
 from hipopt.errors import WorkloadError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of result rows. 1: the first. 2: what a verdict rests on: a mismatch's family, schedule
 and tolerance; a judgement's checks, tolerance source and lockstep. 3: `retry`, and the `checksum`
-that the collector adds."""
+that the collector adds. 4: resources of each attempt, with AGPRs, spills, what bounds occupancy,
+wave and code size."""
 
 KernelId: TypeAlias = int | str
 
@@ -227,11 +228,25 @@ class Resources(Record, frozen=True, kw_only=True):
     """What a code object needs of the device. None: this device can't tell."""
 
     lds_bytes: int | None = None
+    """Static, of a block."""
     vgprs: int | None = None
+    """Of a lane; where AGPRs come out of the same registers, with them."""
+    agprs: int | None = None
     sgprs: int | None = None
+    """Of a wavefront."""
     scratch_bytes: int | None = None
+    """Of a lane."""
+    vgpr_spills: int | None = None
+    """Registers that were stored away for want of room."""
+    sgpr_spills: int | None = None
     occupancy: int | None = None
-    """Wavefronts per SIMD."""
+    """Wavefronts per SIMD at most."""
+    occupancy_limit: Literal["waves", "vgprs", "sgprs", "lds", "blocks"] | None = None
+    """What stops more; `waves`: all slots are taken."""
+    wave_size: int | None = None
+    """Lanes of a wavefront that it was compiled for."""
+    code_bytes: int | None = None
+    """Size of the kernel's machine code."""
 
 
 class Mismatch(Record, frozen=True, kw_only=True):
@@ -358,6 +373,8 @@ class Attempt(Record, frozen=True, kw_only=True):
     speedup: float | None = None
     candidate_sha256: str | None = None
     """None where the reply held no candidate."""
+    resources: Resources | None = None
+    """What the candidate's code takes; None where none was made."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = 0.0

@@ -15,7 +15,10 @@ from hipopt.errors import UsageError
 
 ENV_PREFIX = "HIPOPT_"
 DEFAULT_FILE = Path("hipopt.toml")
+DEFAULT_ARCH = "gfx942"
+"""What kernels are written for where nothing says it."""
 SECRETS = frozenset({"api_key"})
+_ARCH = re.compile(r"gfx[0-9a-f]{3,5}|sm_[0-9]{2,3}")
 _USERINFO = re.compile(r"(?<=://)\S*@")
 """Of a URL: it may hold a password."""
 
@@ -43,7 +46,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """How long a worker or collector may be silent before its messages go to another. Must be the
     same for all that share a namespace: the shortest wins."""
     shards: int = 8
-    device: Literal["cpu", "amd", "nvidia"] = "cpu"
+    device: Literal["auto", "cpu", "amd", "nvidia"] = "auto"
+    """`auto`: AMD's GPUs where the driver shows any, else the emulator."""
+    arch: str | None = None
+    """Of the GPUs that judge, e.g. `gfx942`. Dispatching: kernels go to workers with such GPUs, and
+    to no others. Judging: GPUs of other archs are left alone. None: whatever there is."""
     concurrency: int | None = None
     """Pool processes of a worker; None: by the cores, see `worker.default_concurrency`."""
     cache_dir: Path = Path("~/.cache/hipopt")
@@ -71,8 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Recorded replies to use instead of a model."""
     candidates: Path | None = None
     """Candidates from a file to judge instead of asking a model."""
-    target_arch: str = "gfx942"
-    """The architecture that the prompt asks the model to optimise for."""
+    target_arch: str | None = None
+    """The architecture that the prompt asks the model to optimise for; None: see `prompt_arch`."""
 
     attempts: int = 4
     """Most attempts a kernel."""
@@ -92,6 +99,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ValueError(f"{name} is {value}, expected {least} or more")
+        if self.arch is not None and not _ARCH.fullmatch(self.arch):
+            raise ValueError(f"arch is '{self.arch}', expected a GPU's, e.g. gfx942")
+
+    @property
+    def prompt_arch(self) -> str:
+        """The architecture to optimise for: as asked, else of the GPUs that judge."""
+        gpus = self.arch if self.arch is not None and self.arch.startswith("gfx") else None
+        return self.target_arch or gpus or DEFAULT_ARCH
 
     def __repr__(self) -> str:
         fields = msgspec.structs.asdict(self).items()

@@ -98,6 +98,9 @@ class Tally:
         self.speedups: dict[KernelId, float] = {}
         """Of kernels that became faster; rows of scripts may lack it."""
 
+        self.emulated: bool | None = None
+        """Whether some of those are times of the emulator; None: no row tells."""
+
     def read_on(self) -> None:
         """What was appended is counted; a log that was replaced is counted anew.
 
@@ -116,10 +119,13 @@ class Tally:
         speedup = _positive(row.speedup) if row.status == "success" else None
         _put(self.finished, row.id, moment)
         _put(self.speedups, row.id, speedup)
+        if speedup is not None and not self.emulated and (told := _emulated(row)) is not None:
+            self.emulated = told
 
     def _forget(self) -> None:
         self.finished.clear()
         self.speedups.clear()
+        self.emulated = None
 
 
 class Watch:
@@ -190,7 +196,7 @@ def _log_part(tally: Tally, plan: Plan | None, now: float) -> dict[str, Any]:
         "shards": _shards(reader, plan),
         "rates": pace,
         "seconds_left": seconds_left(plan.kernels - len(rows) if plan else None, pace),
-        "speedups": _speedups(tally.speedups.values(), plan),
+        "speedups": _speedups(tally.speedups.values(), tally.emulated),
         "last_at": _iso(max(tally.finished.values())) if tally.finished else None,
         "bad_lines": reader.bad_lines,
         "duplicates": reader.duplicates,
@@ -214,17 +220,36 @@ def _shards(reader: LogReader, plan: Plan | None) -> tuple[ShardStatus, ...]:
     )
 
 
-def _speedups(found: Collection[float], plan: Plan | None) -> Speedups | None:
+def _speedups(found: Collection[float], emulated: bool | None) -> Speedups | None:
     if not found:
         return None
-    device = plan.settings.get("device") if plan else None
     return Speedups(
         count=len(found),
         median=statistics.median(found),
         geometric_mean=statistics.geometric_mean(found),
         best=max(found),
-        emulated=None if device is None else device == "cpu",
+        emulated=emulated,
     )
+
+
+class _Timing(msgspec.Struct):
+    emulated: bool | None = None
+
+
+class _Judgement(msgspec.Struct):
+    timing: _Timing | None = None
+
+
+_judgement = msgspec.json.Decoder(_Judgement)
+
+
+def _emulated(row: LogLine) -> bool | None:
+    """Whether the row's times are the emulator's; None: it doesn't tell."""
+    try:
+        timing = _judgement.decode(row.judgement).timing
+    except ValueError:  # there is none, or a script wrote something else
+        return None
+    return timing.emulated if timing is not None else None
 
 
 def _put(values: dict[KernelId, float], kernel_id: KernelId, value: float | None) -> None:

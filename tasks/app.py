@@ -3,7 +3,7 @@
 from hipopt.broker.app import make_app
 from hipopt.errors import HipoptError
 from hipopt.settings import load
-from tasks import away, control, optimize, panel, signals, steps
+from tasks import away, control, optimize, panel, signals, steps, stop
 
 try:
     settings = load()
@@ -16,3 +16,4 @@ signals.connect(app, settings)
 control.keep_few()
 panel.install(settings)
 away.install(app, settings)
+stop.install(app)

@@ -3,7 +3,8 @@
 Guarantee: the result is stored at the broker before the task returns, hence before its message is
 acknowledged. Trouble on our side never becomes a result: the kernel goes back to the end of its
 queue, after a pause in which this pool process takes no other work
-(docs/decisions/trouble-is-waited-out-in-place.md).
+(docs/decisions/trouble-is-waited-out-in-place.md). Where the device is in trouble it goes
+back before that pause: another worker's may be well.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import functools
 import logging
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, Protocol
 
 from celery import Celery, Task
 from celery.exceptions import Ignore
+from kombu.exceptions import KombuError
 from msgspec.structs import replace
+from redis.exceptions import RedisError
 
 from hipopt.broker import troubles
 from hipopt.broker.app import WORKER_LOST_RETRIES, connect, publish_result
@@ -32,6 +36,7 @@ from hipopt.messages import (
     decode_task,
     encode_row,
     encode_trouble,
+    shard_queue,
 )
 from hipopt.records import KernelId, KernelTask, ResultRow
 from hipopt.settings import Settings
@@ -108,10 +113,31 @@ def _put_back(task: Task, settings: Settings, message: TaskMessage, error: Excep
     kernel, requeues = message.kernel, message.requeues
     kind = _report(task, settings, error, kernel.id)
     starts(settings).undo([task.request.id])
-    if kind != "internal" or requeues < MAX_INTERNAL:
-        time.sleep(PAUSES_S[min(requeues, len(PAUSES_S) - 1)])
-        retries = task.request.retries
-        send_back(task.app, settings.namespace, kernel, requeues=requeues + 1, retries=retries)
+    if kind == "internal" and requeues >= MAX_INTERNAL:
+        return
+    _tell_flower(task, _words(error))
+    pause_s = PAUSES_S[min(requeues, len(PAUSES_S) - 1)]
+    if kind != "device":  # another worker's device may well be up
+        time.sleep(pause_s)
+    send_back(
+        task.app, settings.namespace, kernel, queue=_queue_of(task, settings, kernel),
+        requeues=requeues + 1, retries=task.request.retries,
+    )  # fmt: skip
+    if kind == "device":
+        time.sleep(pause_s)
+
+
+def _queue_of(task: Task, settings: Settings, kernel: KernelTask) -> str:
+    """Where the kernel came from: its shard's queue for our arch, else for any worker."""
+    came_from = (task.request.delivery_info or {}).get("routing_key")
+    routed = shard_queue(settings.namespace, kernel.shard, settings.arch)
+    return routed if came_from == routed else shard_queue(settings.namespace, kernel.shard)
+
+
+def _tell_flower(task: Task, words: str) -> None:
+    """Flower shows the kernel as one that is tried again, and why."""
+    with suppress(KombuError, RedisError, OSError):  # events are no one's duty
+        task.send_event("task-retried", retry=False, exception=words, traceback="")
 
 
 def _report(

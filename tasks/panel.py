@@ -14,7 +14,16 @@ from celery.worker.control import inspect_command
 from celery.worker.state import active_requests
 
 from hipopt.broker.cluster import QUESTION
+from hipopt.device.gpu.service import Service, directory_of
 from hipopt.settings import Settings
+
+
+def _out_of_service(settings: Settings) -> list[str]:
+    """GPUs that this node's workers may not use, and why."""
+    if settings.device == "cpu":
+        return []
+    absences = Service(directory_of(settings.slots_dir)).absences()
+    return [f"{absence.gpu}: {absence.reason}" for absence in absences]
 
 
 def install(settings: Settings) -> None:
@@ -31,6 +40,8 @@ def install(settings: Settings) -> None:
         return {
             "host": socket.gethostname(),
             "device": settings.device,
+            "arch": settings.arch,
+            "out_of_service": _out_of_service(settings),
             "slots": state.consumer.pool.num_processes,
             "up_s": now - started,
             "running": running,

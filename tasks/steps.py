@@ -18,6 +18,7 @@ from hipopt.broker import queues
 from hipopt.broker.app import connect
 from hipopt.broker.lease import Keeper, hand_over, share_client
 from hipopt.broker.starts import Starts
+from hipopt.messages import may_serve
 from hipopt.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,10 @@ def _events() -> type[bootsteps.StartStopStep]:
 
 def _learning(settings: Settings) -> type[bootsteps.StartStopStep]:
     class Learning(bootsteps.StartStopStep):
-        """Shard queues that a dispatcher registered are served, unless queues were chosen."""
+        """Shard queues that a dispatcher registered are served, unless queues were chosen.
+
+        Those for GPUs that are not here are left alone.
+        """
 
         name = "hipopt.learning"
         requires = ("celery.worker.consumer.tasks:Tasks",)
@@ -145,7 +149,7 @@ def _learning(settings: Settings) -> type[bootsteps.StartStopStep]:
                 return
             served = consumer.app.amqp.queues.consume_from
             for name in names:
-                if name not in served:
+                if name not in served and may_serve(name, settings.arch):
                     consumer.add_task_queue(name)
 
     return Learning

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from numpy.typing import NDArray
 
+from hipopt.device.amd.compiler import AmdCompiler
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.device.interface import (
     FORWARD,
@@ -126,9 +127,15 @@ class Emulator:
 
 
 @pytest.fixture(scope="session")
-def cpu_device(tmp_path_factory: pytest.TempPathFactory) -> CpuDevice:
+def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all tests' devices keep what they compiled."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cpu_device(cache_dir: Path) -> CpuDevice:
     """The CPU device; skips without a C++ compiler, unless this is CI."""
-    device = CpuDevice(tmp_path_factory.mktemp("cache"))
+    device = CpuDevice(cache_dir)
     try:
         device.describe()
     except DeviceError as error:
@@ -142,6 +149,18 @@ def cpu_device(tmp_path_factory: pytest.TempPathFactory) -> CpuDevice:
 def cpu(cpu_device: CpuDevice) -> Emulator:
     """The CPU device with its one-call runner."""
     return Emulator(cpu_device)
+
+
+@pytest.fixture(scope="session")
+def amd_cache(cache_dir: Path) -> Path:
+    """A cache of AMD compilers that work; skips without clang for HIP, unless this is CI."""
+    try:
+        AmdCompiler(cache_dir, "gfx90a").describe()
+    except DeviceError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return cache_dir
 
 
 def _children() -> set[str]:

@@ -54,6 +54,10 @@ class WorkerStatus(Record, frozen=True, kw_only=True):
     """Pool processes: kernels in work at once."""
     up_s: float
     """Seconds since it was started."""
+    arch: str | None = None
+    """Of its GPUs; None: it has none."""
+    out_of_service: tuple[str, ...] = ()
+    """GPUs of its node that are not used, each with the reason."""
     running: tuple[RunningKernel, ...]
     """The one that has been in work longest comes first."""
 
@@ -121,6 +125,8 @@ def _worker(name: str, said: Any) -> WorkerStatus | None:  # noqa: ANN401 (off t
             name=name,
             host=str(said["host"]),
             device=str(said["device"]),
+            arch=None if said.get("arch") is None else str(said["arch"]),
+            out_of_service=tuple(str(each) for each in said.get("out_of_service", ())),
             slots=int(said["slots"]),
             up_s=float(said["up_s"]),
             running=tuple(sorted(running, key=lambda kernel: -kernel.seconds)),

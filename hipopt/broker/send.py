@@ -40,13 +40,23 @@ class Envelopes:
     """Task messages as Celery's producer would store them, a tenth of its work each.
 
     Celery makes one; all others differ from it in nothing but what concerns the kernel.
+
+    Args:
+        app: of the dispatcher.
+        namespace: of the run.
+        arch: of the GPUs that they are for; None: any worker may take them.
     """
 
-    def __init__(self, app: Celery, namespace: str) -> None:
+    def __init__(self, app: Celery, namespace: str, arch: str | None = None) -> None:
         self._namespace = namespace
+        self._arch = arch
         task = app.amqp.as_task_v2("", TASK_NAME, (), {}, ignore_result=True, kwargsrepr="{}")
         self._headers: dict[str, Any] = task.headers
         self._rest = msgspec.json.encode(task.body[1:])[1:]
+
+    def queue(self, shard: int) -> str:
+        """Where the tasks of the shard wait."""
+        return shard_queue(self._namespace, shard, self._arch)
 
     def message(self, kernel: KernelTask) -> bytes:
         """The message as it lies in a Redis list.
@@ -55,7 +65,7 @@ class Envelopes:
             MessageError: the kernel is too large to be sent.
         """
         body = b"[[" + encode_task_json(kernel) + b"]," + self._rest
-        queue = shard_queue(self._namespace, kernel.shard)
+        queue = self.queue(kernel.shard)
         name = task_id(self._namespace, kernel.id, kernel.retry)
         headers = self._headers | {"id": name, "root_id": name, "argsrepr": _shown(kernel)}
         properties = {
@@ -81,7 +91,6 @@ class Envelopes:
 def send_kernels(
     turn: Turn,
     envelopes: Envelopes,
-    namespace: str,
     kernels: Iterable[KernelTask],
     on_refused: Refused,
 ) -> int:
@@ -89,8 +98,7 @@ def send_kernels(
 
     Args:
         turn: held by the caller.
-        envelopes: of the namespace.
-        namespace: of the run.
+        envelopes: of the namespace, and for an arch if the kernels are.
         kernels: read as they are sent.
         on_refused: called for each that can't be sent; the others are sent all the same.
 
@@ -103,7 +111,7 @@ def send_kernels(
         for shard, group in groupby(sorted(batch, key=_shard), key=_shard):
             messages = [message for _, _, message in group]
             try:
-                turn.push(shard_queue(namespace, shard), messages)
+                turn.push(envelopes.queue(shard), messages)
             except TurnLost as error:
                 error.unsent = tuple(i for other, i, _ in batch if other >= shard)
                 raise
@@ -146,7 +154,8 @@ def send_back(app: Celery, namespace: str, kernel: KernelTask, **options: Any) -
         app: of the worker.
         namespace: of the run.
         kernel: which is held by the calling task.
-        options: `requeues`, and how often a pool process died under it (`retries`).
+        options: the `queue` that it came from, `requeues`, and how often a pool process died under
+            it (`retries`).
     """
     requeues = options.pop("requeues", 0)
     with app.producer_pool.acquire(block=True) as producer:
@@ -155,7 +164,6 @@ def send_back(app: Celery, namespace: str, kernel: KernelTask, **options: Any) -
             args=(encode_task(kernel, requeues),),
             argsrepr=_shown(kernel),
             kwargsrepr="{}",
-            queue=shard_queue(namespace, kernel.shard),
             task_id=task_id(namespace, kernel.id, kernel.retry),
             producer=producer,
             ignore_result=True,

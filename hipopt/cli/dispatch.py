@@ -44,7 +44,7 @@ SHOWN = 3
     is_flag=True,
     help="Check every row and say what would be sent; send nothing. Needs no broker.",
 )
-@with_settings("log", "shards", *BROKER)
+@with_settings("log", "shards", "arch", *BROKER)
 def command(
     manifest: Path | None, only_shards: tuple[int, ...], retry: tuple[str, ...],
     limit: int | None, detach: bool, dry_run: bool, **options: Any,  # noqa: ANN401 (click's options)

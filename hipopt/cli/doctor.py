@@ -21,7 +21,9 @@ _MARKS = {
 
 @click.command("doctor")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@with_settings("log", "device", "cache_dir", "allow_unsandboxed", *BROKER, *MODEL)
+@with_settings(
+    "log", "device", "arch", "cache_dir", "slots_dir", "allow_unsandboxed", *BROKER, *MODEL
+)
 def command(as_json: bool, **options: Any) -> int:  # noqa: ANN401 (click's options)
     """Try compiler, device, sandbox, broker and model, and say what mends what doesn't work."""
     findings = []

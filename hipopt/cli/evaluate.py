@@ -25,7 +25,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--seed", "seeds", help="Comma-separated seeds of an earlier verdict, to repeat it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @with_settings(
-    "device", "cache_dir", "check_timeout_s", "launch_timeout_s", "min_speedup",
+    "device", "arch", "cache_dir", "check_timeout_s", "launch_timeout_s", "min_speedup",
     "allow_unsandboxed",
 )  # fmt: skip
 def command(

@@ -21,6 +21,7 @@ COMMANDS = {
     "status": "How far a run is.",
     "log": "Is a result log sound; set aside what is not.",
     "evaluate": "Judge one candidate, with no broker.",
+    "compile": "Show what a kernel becomes on a GPU: arguments, registers, LDS, occupancy.",
     "workloads": "Find workloads for kernels that came with none.",
     "extract": "Make a manifest from HIP sources.",
     "doctor": "What works on this machine, what doesn't, and what mends it.",

@@ -20,7 +20,11 @@ _HELP: dict[str, tuple[Any, str]] = {
     "broker_url": (str, "Redis of this run: redis://, rediss:// or redis+socket://."),
     "namespace": (str, "Prefix of the queues, so that several runs can share a Redis."),
     "shards": (int, "Number of contiguous ID ranges to cut the manifest into."),
-    "device": (click.Choice(["cpu", "amd", "nvidia"]), "Where kernels are judged."),
+    "device": (
+        click.Choice(["auto", "cpu", "amd", "nvidia"]),
+        "Where kernels are judged (default: auto).",
+    ),
+    "arch": (str, "Only GPUs of this arch judge, e.g. gfx942."),
     "concurrency": (int, "Kernels in work at once on this node (default: by its cores)."),
     "cache_dir": (_PATH, "Where compiled code objects are kept."),
     "slots_dir": (_PATH, "Where this node's workers agree on who has which core."),
@@ -30,7 +34,10 @@ _HELP: dict[str, tuple[Any, str]] = {
     "max_tokens": (int, "Most tokens of one reply."),
     "replay": (_PATH, "Recorded replies to use instead of a model (JSON Lines)."),
     "candidates": (_PATH, "Candidates to judge instead of asking a model (JSON Lines)."),
-    "target_arch": (str, "The architecture that the prompt names, e.g. gfx942."),
+    "target_arch": (
+        str,
+        "The architecture that the prompt names (default: of the GPUs that judge).",
+    ),
     "attempts": (int, "Most attempts a kernel."),
     "stop_at_speedup": (float, "A candidate this much faster ends a kernel's attempts."),
     "check_timeout_s": (float, "Longest judging of one attempt, in seconds."),
@@ -43,7 +50,7 @@ _ALIASES = {"broker_url": "--broker"}
 BROKER = ("broker_url", "namespace")
 MODEL = ("model", "base_url", "temperature", "max_tokens", "replay", "candidates", "target_arch")
 JUDGING = (
-    "device", "cache_dir", "slots_dir", "attempts", "stop_at_speedup", "check_timeout_s",
+    "device", "arch", "cache_dir", "slots_dir", "attempts", "stop_at_speedup", "check_timeout_s",
     "launch_timeout_s", "min_speedup", "allow_unsandboxed",
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ import click
 from hipopt.cli.display import Display, summary_text
 from hipopt.cli.main import INTERRUPTED
 from hipopt.cli.options import JUDGING, MODEL, load_settings, with_manifest, with_settings
-from hipopt.devices import open_device
+from hipopt.devices import open_device, settled
 from hipopt.dispatch.dispatcher import DispatchOptions
 from hipopt.llm.proposer import make_proposer
 from hipopt.log.summary import summarise
@@ -37,6 +37,7 @@ def command(manifest: Path | None, limit: int | None, **options: Any) -> int:  #
         click.echo(_closing(settings, prepared.total))
         return 0
     proposer, device = make_proposer(settings), open_device(settings).describe()
+    settings = settled(settings, device)
     with stop_on_signals() as stop:
         click.echo(
             f"{prepared.left} of {prepared.total} kernels to do; candidates {proposer.model}; "

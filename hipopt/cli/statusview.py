@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hipopt.broker.cluster import BrokerStatus, RunningKernel, WorkerStatus
 from hipopt.broker.troubles import Noted
-from hipopt.messages import shard_queue
+from hipopt.messages import queue_shard
 from hipopt.rates import RECENT_S
 from hipopt.status import ShardStatus, Speedups, Status
 
@@ -160,6 +160,7 @@ def _broker_part(status: Status) -> Iterator[RenderableType]:
         yield _worker_table(broker.workers)
     else:
         yield Text("workers: none answers (start one: hipopt worker)", style="yellow")
+    yield from _unserved(broker)
     yield Text()
     yield _queues(broker)
     if broker.rejected:
@@ -174,7 +175,7 @@ def _worker_table(workers: tuple[WorkerStatus, ...]) -> RenderableType:
     table = _table("worker", "device", ">busy", ">up", "longest running")
     for worker in workers[:MOST_WORKERS]:
         table.add_row(
-            worker.name, worker.device, f"{len(worker.running)}/{worker.slots}",
+            worker.name, worker.arch or worker.device, f"{len(worker.running)}/{worker.slots}",
             duration(worker.up_s), _longest(worker.running),
         )  # fmt: skip
     slots = sum(worker.slots for worker in workers)
@@ -184,6 +185,21 @@ def _worker_table(workers: tuple[WorkerStatus, ...]) -> RenderableType:
         return table
     total = f"{len(workers)} workers on {_plural(hosts, 'host')}, {busy} of {slots} slots busy"
     return Group(table, Text(total, style="dim"))
+
+
+def _unserved(broker: BrokerStatus) -> Iterator[Text]:
+    """GPUs out of service, and kernels that wait for GPUs that no worker has."""
+    out = dict.fromkeys((w.host, gpu) for w in broker.workers for gpu in w.out_of_service)
+    for host, gpu in out:
+        yield Text(f"out of service on {host}: {gpu}", "red")
+    waiting: Counter[str] = Counter()
+    for queue, count in broker.queues.items():
+        arch = (queue_shard(queue) or (0, None))[1]
+        if arch is not None:
+            waiting[arch] += count
+    for arch in sorted(set(+waiting) - {worker.arch for worker in broker.workers}):
+        said = f"{_plural(waiting[arch], 'kernel')} for {arch}, and no worker has such a GPU"
+        yield Text(f"waiting: {said}", "yellow")
 
 
 def _longest(running: tuple[RunningKernel, ...]) -> Text:
@@ -255,8 +271,8 @@ def _count(shard: ShardStatus) -> str:
 
 def _waiting(broker: BrokerStatus, shard: int) -> str:
     """How many wait in the shard's queue, whatever the namespace is."""
-    suffix = shard_queue("", shard)
-    return _or_blank(sum(n for queue, n in broker.queues.items() if queue.endswith(suffix)))
+    shards = ((queue_shard(queue), count) for queue, count in broker.queues.items())
+    return _or_blank(sum(count for found, count in shards if found and found[0] == shard))
 
 
 def _or_blank(count: int) -> str:

@@ -9,7 +9,7 @@ import click
 
 from hipopt.broker.app import check_broker
 from hipopt.cli.options import BROKER, JUDGING, MODEL, load_settings, with_settings
-from hipopt.devices import open_device
+from hipopt.devices import open_device, settled
 from hipopt.errors import ModelUnavailable
 from hipopt.llm.proposer import make_proposer
 from hipopt.messages import shard_queue
@@ -41,10 +41,13 @@ def command(shards: tuple[int, ...], loglevel: str, **options: Any) -> None:  # 
     """
     settings = load_settings(options)
     click.echo(f"candidates: {_candidates(settings)}", err=True)
-    click.echo(f"device {settings.device}: {open_device(settings).describe().name}", err=True)
+    device = open_device(settings).describe()
+    settings = settled(settings, device)
+    click.echo(f"device {device.kind}: {device.name}, {device.arch}", err=True)
     for warning in check_broker(settings):
         click.echo(f"hipopt: {warning}", err=True)
-    queues = [shard_queue(settings.namespace, shard) for shard in shards]
+    archs = dict.fromkeys((None, settings.arch))
+    queues = [shard_queue(settings.namespace, shard, arch) for shard in shards for arch in archs]
     argv = worker_argv(settings, queues, loglevel=loglevel)
     os.execve(argv[0], argv, child_environ(settings))  # noqa: S606 (no shell is wanted)
 

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from hipopt.cli.options import load_settings, with_settings
-from hipopt.devices import judge_options, open_device
+from hipopt.devices import open_judge
 from hipopt.errors import SourceError, UsageError
 from hipopt.evaluate import read_source
 from hipopt.includes import with_includes
@@ -30,7 +30,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--id", "ids", multiple=True, help="Only this kernel of the manifest; repeatable.")
 @click.option("--kernel", help="SOURCE is no manifest but a HIP source, and this its kernel.")
 @click.option("-o", "--output", type=_FILE, help="Write here; without it, to stdout.")
-@with_settings("device", "cache_dir", "launch_timeout_s", "check_timeout_s")
+@with_settings("device", "arch", "cache_dir", "launch_timeout_s", "check_timeout_s")
 def command(
     source: Path, ids: tuple[str, ...], kernel: str | None, output: Path | None,
     **options: Any,  # noqa: ANN401 (click's options)
@@ -40,7 +40,7 @@ def command(
     A line's `workloads` can stand in a manifest row, or in a file for `hipopt evaluate --workload`.
     """
     settings = load_settings(options)
-    judge = Judge(open_device(settings), judge_options(settings))
+    judge = open_judge(settings)
     found = total = 0
     with output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout) as stream:
         for task in _tasks(source, ids, kernel):

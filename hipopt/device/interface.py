@@ -62,6 +62,20 @@ class CodeObject(Record, frozen=True, kw_only=True):
     """What the compiled code shows that no kernel may hold, one sentence each: calls to the host's
     libraries, code outside of a launch. A candidate may have only those of its reference."""
 
+    def resources_at(self, threads: int, lds_bytes: int) -> Resources:  # noqa: ARG002
+        """The resources when launched in blocks of `threads` with so much dynamic LDS.
+
+        Of a device that knows no occupancy always the same.
+        """
+        return self.resources
+
+    def refusal(self, threads: int, lds_bytes: int) -> str | None:  # noqa: ARG002
+        """Why it can't be launched in blocks of `threads` with so much dynamic LDS; None: it can.
+
+        Of a device that has no limits of its own always None.
+        """
+        return None
+
 
 class CompileFailure(Record, frozen=True, kw_only=True):
     """The compiler refused the source, or took too long."""
@@ -103,6 +117,8 @@ class Launched(Record, frozen=True, kw_only=True):
 
     time_us: float
     """Time of this launch; of the emulator CPU time, measured from outside the child."""
+    clock_mhz: float | None = None
+    """Of the device right after it; None: the device does not tell."""
 
 
 class Session(Protocol):
@@ -245,6 +261,9 @@ class Microscope(Protocol):
 
     def open(self, code: CodeObject) -> Session:
         """As `Device.open`; launches take any schedule."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """As `Device.exclusive`: hold one core alone; waits for it."""
 
     def compile_instrumented(
         self, capsule: Capsule, template: tuple[str, ...], timeout_s: float

@@ -8,6 +8,8 @@ within one node, for processes that name the same directory.
 from __future__ import annotations
 
 import fcntl
+import os
+import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +18,13 @@ from typing import IO
 
 POLL_S = 0.01
 """How long a slot that falls free may stay unused: little beside any launch's check."""
+
+
+def shared_directory(slots_dir: Path | None) -> Path:
+    """Where this node's processes agree on slots: as named, else this user's temporary folder."""
+    if slots_dir is not None:
+        return slots_dir.expanduser().resolve()
+    return Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}"
 
 
 @contextmanager

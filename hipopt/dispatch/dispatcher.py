@@ -93,7 +93,9 @@ class Dispatcher:
         self.reader = LogReader(settings.log, skip_bad=options.skip_bad_lines)
         self.plan = self._planned()
         self.todo = self._left_to_do()
-        self.queues = [shard_queue(settings.namespace, s.number) for s in self.plan.shards]
+        self.queues = [
+            shard_queue(settings.namespace, s.number, settings.arch) for s in self.plan.shards
+        ]
         self._on_row: Callable[[LogLine], None] = lambda _: None
         self._app: Celery = make_app(settings)
         self._client = connect(settings)
@@ -104,7 +106,7 @@ class Dispatcher:
         )  # fmt: skip
         share = max(options.window // len(self.plan.shards), 1)
         self._refill = Refill(
-            self.rows, self.todo, Envelopes(self._app, settings.namespace), settings.namespace,
+            self.rows, self.todo, Envelopes(self._app, settings.namespace, settings.arch),
             share=share if options.wait else None,
         )  # fmt: skip
         self._results_waiting = 0

@@ -31,20 +31,16 @@ class Refill:
     Args:
         rows: of the manifest.
         todo: what of them waits; kept up with what is sent.
-        envelopes: of the namespace.
-        namespace: of the run.
+        envelopes: of the namespace, and for an arch if the dispatch is.
         share: most kernels of one shard on their way; None: all.
     """
 
-    def __init__(
-        self, rows: Rows, todo: Todo, envelopes: Envelopes, namespace: str, *, share: int | None
-    ) -> None:
+    def __init__(self, rows: Rows, todo: Todo, envelopes: Envelopes, *, share: int | None) -> None:
         self.bad_rows: list[str] = []
         """What is wrong with the kernels that were left out."""
         self._rows = rows
         self._todo = todo
         self._envelopes = envelopes
-        self._namespace = namespace
         self._share = share
 
     def hungry(self) -> dict[int, int]:
@@ -60,7 +56,7 @@ class Refill:
         """
         if rooms := self.hungry():
             kernels = self._kernels(rooms)
-            send_kernels(turn, self._envelopes, self._namespace, kernels, self._refused)
+            send_kernels(turn, self._envelopes, kernels, self._refused)
 
     def check_waiting(self) -> None:
         """Every row that waits was looked at, and what can't be sent is among `bad_rows`."""

@@ -224,6 +224,7 @@ class Judge:
                 self.options.check_timeout_s,
                 lambda: list(self._qualify(reference, builds, workloads)),
                 "the original",
+                self.device,
             )
 
     def _build(self, reference: Capsule, workloads: tuple[Workload, ...]) -> Builds:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from hipopt import deadline
 from hipopt.device.interface import Fault
+from hipopt.errors import DeviceError
 from hipopt.records import Verdict
 
 T = TypeVar("T")
@@ -47,16 +48,33 @@ def unless_fault(result: T | Fault, prefix: str = "") -> T:
     return result
 
 
-def within(timeout_s: float, work: Callable[[], T], what: str) -> T:
+def within(timeout_s: float, work: Callable[[], T], what: str, device: object = None) -> T:
     """What `work()` returns, if it does so within `timeout_s`.
 
     The deadline reaches Python code only; native code ends with its session, whose child process
     group is killed while `work` unwinds, and each launch has a deadline of its own.
 
+    Args:
+        timeout_s: how long all of it may take.
+        work: what is done.
+        what: its name, for a person.
+        device: on which it is done; where its `troubles` grew meanwhile, nobody else is blamed.
+
     Raises:
         Objection: with `timeout`.
+        DeviceError: the time passed while the device was in trouble of its own.
     """
+    troubles = _troubles(device)
     try:
         return deadline.within(timeout_s, work)
     except deadline.DeadlinePassed:
-        raise Objection(Verdict.TIMEOUT, f"{what} took longer than {timeout_s:g} s") from None
+        too_long = f"{what} took longer than {timeout_s:g} s"
+    if _troubles(device) > troubles:
+        raise DeviceError(f"{too_long}, with trouble of the device's own amid it")
+    raise Objection(Verdict.TIMEOUT, too_long)
+
+
+def _troubles(device: object) -> int:
+    """How often the device had trouble that no kernel has a part in; 0: it can't have any."""
+    count: int = getattr(device, "troubles", 0)
+    return count

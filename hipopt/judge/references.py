@@ -48,6 +48,13 @@ class References:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
+        self.rest()
+
+    def rest(self) -> None:
+        """No session is left; what was found stays.
+
+        To be called in a thread that is about to end, as its sessions end with it.
+        """
         with ExitStack() as stack:
             for runner in self._runners.values():
                 stack.push(runner.__exit__)

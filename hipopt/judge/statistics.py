@@ -107,6 +107,10 @@ def is_settled(interval: Interval, floor: float, min_speedup: float) -> bool:
     return verdict in {Verdict.FASTER, Verdict.SLOWER} or (verdict is Verdict.SAME and alike)
 
 
+_SAG = 0.9
+"""A clock below this share of its median has sagged: by heat, by power, or by another's work."""
+
+
 def calm(jumps: Sequence[float]) -> list[bool]:
     """For each block, whether the machine left it alone.
 
@@ -115,6 +119,19 @@ def calm(jumps: Sequence[float]) -> list[bool]:
     """
     bound = max(_LEAST_JUMP, _TYPICAL_JUMPS * float(np.median(jumps)))
     return [jump <= bound for jump in jumps]
+
+
+def steady(clocks_mhz: Sequence[float | None]) -> list[bool]:
+    """For each block, whether the device's clock had not sagged, as far as it is known.
+
+    By the median: at least half of the blocks have not.
+
+    Args:
+        clocks_mhz: the lowest that the device showed in each block; None: it showed none.
+    """
+    known = [clock for clock in clocks_mhz if clock is not None]
+    bound = _SAG * float(np.median(known)) if known else 0.0
+    return [clock is None or clock >= bound for clock in clocks_mhz]
 
 
 def _table(rounds: Rounds) -> NDArray[np.float64]:

@@ -2,9 +2,9 @@
 
 A round is a fresh session of each, on data and at addresses of its own. Within it each block
 launches every kernel twice, in a random order and then in the reverse of it, so that a machine that
-slows down or speeds up evenly does so for all alike. What was disturbed within a block is thrown
-away by what befell the reference and its second build: a candidate has no say in which of its
-launches count.
+slows down or speeds up evenly does so for all alike. Blocks that were disturbed, or in which the
+device's clock sagged, are thrown away by what befell the reference and its second build: a
+candidate has no say in which of its launches count.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable
 from functools import cached_property
 
-from hipopt.device.interface import Fault, Session
+from hipopt.device.interface import Fault, Launched, Session
 from hipopt.judge.objection import Objection, unless_fault
 from hipopt.judge.statistics import (
     CONFIDENCE,
@@ -25,6 +25,7 @@ from hipopt.judge.statistics import (
     is_settled,
     noise_floor,
     speedup_interval,
+    steady,
 )  # fmt: skip
 from hipopt.records import Timing, Verdict
 
@@ -41,9 +42,12 @@ Pair = tuple[float, float]
 
 
 class Block:
-    """Two launches of each kernel, µs."""
+    """Two launches of each kernel, µs; the device's lowest clock in those of the first two."""
 
-    def __init__(self, reference_us: Pair, twin_us: Pair, candidate_us: Pair) -> None:
+    def __init__(
+        self, reference_us: Pair, twin_us: Pair, candidate_us: Pair, clock_mhz: float | None = None
+    ) -> None:
+        self.clock_mhz = clock_mhz
         self.reference_us = reference_us
         self.twin_us = twin_us
         self.candidate_us = candidate_us
@@ -76,7 +80,11 @@ class Sampled:
     @cached_property
     def rounds(self) -> tuple[tuple[Block, ...], ...]:
         """The calm blocks, by round; a round without any is left out."""
-        flags = iter(calm([block.jump for blocks in self.all_rounds for block in blocks]))
+        every = [block for blocks in self.all_rounds for block in blocks]
+        undisturbed = calm([block.jump for block in every])
+        unsagged = steady([block.clock_mhz for block in every])
+        both = [calm and held for calm, held in zip(undisturbed, unsagged, strict=True)]
+        flags = iter(both if any(both) else undisturbed)
         kept = (tuple(b for b in blocks if next(flags)) for blocks in self.all_rounds)
         return tuple(blocks for blocks in kept if blocks)
 
@@ -149,14 +157,14 @@ def time_round(
         Objection: a launch did not end well; `reference_error` if it was the reference's.
     """
 
-    def launch(session: Session) -> float:
+    def launch(session: Session) -> Launched:
         launched = session.launch(timeout_s)
         if isinstance(launched, Fault) and session is not candidate:
             raise Objection(Verdict.REFERENCE_ERROR, f"the original failed: {launched.reason}")
-        time_us = unless_fault(launched).time_us
+        ended = unless_fault(launched)
         if session is candidate:
             inspect()
-        return time_us
+        return ended
 
     sessions = [reference, twin, candidate]
     for session in sessions:
@@ -164,19 +172,22 @@ def time_round(
     return tuple(_time_block(sessions, launch) for _ in range(BLOCKS))
 
 
-def _warm_up(launch: Callable[[], float]) -> None:
+def _warm_up(launch: Callable[[], Launched]) -> None:
     """The kernel's launches don't get faster any more, as far as its last two can show."""
-    before_us = launch()
+    before_us = launch().time_us
     for _ in range(MOST_WARM_UPS - 1):
-        now_us = launch()
+        now_us = launch().time_us
         if now_us >= before_us * (1 - STEADY):
             return
         before_us = now_us
 
 
-def _time_block(sessions: list[Session], launch: Callable[[Session], float]) -> Block:
+def _time_block(sessions: list[Session], launch: Callable[[Session], Launched]) -> Block:
     order = random.sample(range(len(sessions)), len(sessions))
     there = {number: launch(sessions[number]) for number in order}
     back = {number: launch(sessions[number]) for number in reversed(order)}
-    pairs = [(there[number], back[number]) for number in range(len(sessions))]
-    return Block(*pairs)
+    launched = [(there[number], back[number]) for number in range(len(sessions))]
+    reference, twin, candidate = ((one.time_us, other.time_us) for one, other in launched)
+    clocks = [each.clock_mhz for both in launched[:2] for each in both]
+    lowest = min((clock for clock in clocks if clock is not None), default=None)
+    return Block(reference, twin, candidate, lowest)

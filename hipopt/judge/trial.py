@@ -5,6 +5,7 @@ The first objection is the verdict.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -77,11 +78,11 @@ class Trial:
             looked = None
             if not is_own_microscope:
                 looked = stack.enter_context(self._looking_references())
-                within(timeout_s, partial(self._look, builds, looked), "the microscope")
+                self._look_elsewhere(builds, looked)
             stack.enter_context(self._device.exclusive())
             ours = stack.enter_context(self._references())
             judge = partial(self._judge, builds, ours, looked, looks=is_own_microscope)
-            return within(timeout_s, judge, "the check")
+            return within(timeout_s, judge, "the check", self._device)
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -104,6 +105,19 @@ class Trial:
             check = Check(self._device, self._options, self._prepared, ours, looked, self._seeds)
             self._checks = tuple(check.run(builds.device))
         return self._time(builds.device, looked)
+
+    def _look_elsewhere(self, builds: Builds, references: References) -> None:
+        """The microscope's part before the device is held, on a core that is its alone."""
+        assert self._microscope is not None  # noqa: S101 (narrows the type)
+
+        def look() -> None:
+            try:
+                self._look(builds, references)
+            finally:
+                references.rest()
+
+        with self._microscope.exclusive():
+            within(self._options.check_timeout_s, look, "the microscope")
 
     def _look(self, builds: Builds, references: References | None) -> None:
         """The microscope's part, where there is one and it could compile the candidate."""
@@ -133,8 +147,16 @@ class Trial:
         assert isinstance(builds, Builds)  # noqa: S101 (narrows the type)
         for template, code in builds.device.items():
             _compare(code, self._prepared.codes[template])
-            self.resources = code.resources
+            self.resources = self._resources(code, template)
         return builds
+
+    def _resources(self, code: CodeObject, template: tuple[str, ...]) -> Resources:
+        """What the candidate takes in the first of the launches that it is judged by."""
+        workloads = (q.workload for q in self._prepared.qualified)
+        workload = next((w for w in workloads if w.template == template), None)
+        if workload is None:  # none with these arguments qualified
+            return code.resources
+        return code.resources_at(math.prod(workload.block), workload.lds_bytes)
 
     def _references(self) -> References:
         return References(

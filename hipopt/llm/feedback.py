@@ -111,15 +111,31 @@ def _first_lines(output: str) -> str:
     return output[:MAX_COMPILER_CHARS].rpartition("\n")[0] + "\n[more errors follow]"
 
 
+_STOPS = {
+    "vgprs": "VGPRs stop more",
+    "sgprs": "SGPRs stop more",
+    "lds": "LDS stops more",
+    "blocks": "no more blocks fit in a compute unit",
+}
+
+
 def _resources(resources: Resources) -> str:
     named = (
         (resources.vgprs, "VGPRs"),
+        (resources.agprs or None, "of them AGPRs"),
         (resources.sgprs, "SGPRs"),
         (resources.lds_bytes, "bytes of static LDS"),
         (resources.scratch_bytes, "bytes of scratch a lane"),
-        (resources.occupancy, "waves a SIMD at most"),
+        (resources.vgpr_spills or None, "VGPRs spilled to memory"),
+        (resources.sgpr_spills or None, "SGPRs spilled to lanes or memory"),
+        (resources.occupancy, _at_most(resources.occupancy_limit)),
     )
     return ", ".join(f"{amount} {name}" for amount, name in named if amount is not None)
+
+
+def _at_most(limit: str | None) -> str:
+    why = _STOPS.get(limit or "")
+    return f"waves a SIMD at most{f' ({why})' if why else ''}"
 
 
 def _code(attempt: Round, title: str) -> str:

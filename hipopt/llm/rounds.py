@@ -56,6 +56,7 @@ class Round(Record, frozen=True, kw_only=True):
             reason=self.reason,
             speedup=self.speedup,
             candidate_sha256=self.code_sha256,
+            resources=None if self.judgement is None else self.judgement.resources,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             seconds=self.seconds,

@@ -35,6 +35,8 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
     name: Any = None
     speedup: Any = None
     finished_at: Any = None
+    judgement: msgspec.Raw = msgspec.Raw()
+    """As it stands there: few look into it."""
     retry: Any = 0
     """An int, 0 or more, once `decode_line` has read it: how often the kernel was done again."""
 

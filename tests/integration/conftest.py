@@ -110,6 +110,7 @@ def settings(shared_redis: RedisServer, tmp_path: Path) -> Settings:
         manifest=tmp_path / "manifest.json",
         log=tmp_path / "results.jsonl",
         shards=3,
+        device="cpu",
         lease_s=4,
         concurrency=2,
     )

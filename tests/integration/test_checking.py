@@ -7,7 +7,9 @@ import pytest
 
 from hipopt.device.cpu.device import CpuDevice
 from hipopt.judge.judge import Judge
+from hipopt.judge.objection import within
 from hipopt.judge.options import JudgeOptions, Prepared
+from hipopt.judge.references import References
 from hipopt.judge.seeds import fresh_seeds
 from hipopt.records import FAMILIES, Judgement, Verdict, Workload
 from hipopt.workload.fill import family_of
@@ -260,6 +262,22 @@ def test_a_microscope_beside_the_device_screens_first(cpu_device: CpuDevice) -> 
     wrong = verdict_on(judge, CUBE, CUBE.replace("i < n", "i < n - 1"), "k", PLAIN)
     assert wrong.verdict is Verdict.MISMATCH
     assert "check" not in wrong.stage_seconds
+
+
+def test_what_a_reference_showed_outlives_its_thread(cpu_device: CpuDevice) -> None:
+    """Sessions end with the thread that opened them; at rest, another thread finds all the same."""
+    judge = Judge(cpu_device, JudgeOptions(launch_timeout_s=2.0))
+    ready = prepare(judge, CUBE, "k", PLAIN)
+    assert isinstance(ready, Prepared)
+
+    def look(references: References) -> None:
+        references.expected(0, 1)
+        references.rest()
+
+    with References(cpu_device.open, ready.plain, ready, 10.0) as references:
+        within(60.0, lambda: look(references), "one thread")
+        spreads = within(60.0, references.spreads(0, 2), "another")
+    assert spreads is not None
 
 
 class _Other:

@@ -55,6 +55,19 @@ def test_sigterm_hands_over_at_once(patient: Settings, processes: Processes) -> 
     assert len(runs(patient)) == 4
 
 
+def test_sigterm_ends_what_wont_listen(settings: Settings, processes: Processes) -> None:
+    """A pool process that swallows the end of its work is gone as soon, and its kernel is back."""
+    patient = msgspec.structs.replace(settings, lease_s=600)
+    send(patient, kernels(2, "deaf"))
+    first = busy(patient, processes)
+    first.send_signal(signal.SIGTERM)
+    first.wait(SOON_S)
+    assert broker_has(patient) == (2, 0)
+    (processes.folder / "go").touch()
+    processes.worker(patient)
+    wait_for(lambda: broker_has(patient) == (0, 0), "both are done", SOON_S)
+
+
 def test_sigint_finishes_what_runs(patient: Settings, processes: Processes) -> None:
     """SIGINT lets a worker finish what it has in work, and nothing of that runs again."""
     worker = busy(patient, processes)

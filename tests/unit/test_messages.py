@@ -15,6 +15,10 @@ from hipopt.messages import (
     encode_row,
     encode_task,
     encode_trouble,
+    may_serve,
+    queue_shard,
+    result_queue,
+    shard_queue,
     task_id,
     task_kernel,
 )
@@ -155,3 +159,23 @@ def test_a_tasks_id_tells_its_kernel(kernel_id: int | str, retry: int) -> None:
     name = task_id("ns", kernel_id, retry)
     assert task_kernel("ns", name) == (kernel_id, retry)
     assert task_kernel("ns", task_id("ns", "x" * 300)) is None
+
+
+@pytest.mark.parametrize(
+    ("queue", "served_by"),
+    [
+        (shard_queue("a.b", 7), {None, "gfx90a", "gfx942"}),
+        (shard_queue("a.b", 1234, "gfx942"), {"gfx942"}),
+        (shard_queue("a.shard.001.gfx90a", 7), {None, "gfx90a", "gfx942"}),
+    ],
+)
+def test_who_may_serve_a_queue(queue: str, served_by: set[str | None]) -> None:
+    """One for an arch: workers with such GPUs; any other: every worker, whatever the namespace."""
+    assert {arch for arch in (None, "gfx90a", "gfx942") if may_serve(queue, arch)} == served_by
+
+
+def test_a_queue_tells_its_shard() -> None:
+    """And the arch that it is for; a queue of results is of no shard."""
+    assert queue_shard(shard_queue("n", 12, "gfx942")) == (12, "gfx942")
+    assert queue_shard(shard_queue("n", 1000)) == (1000, None)
+    assert queue_shard(result_queue("n")) is None

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import msgspec
 
+from hipopt.device.codecache import CodeCache
 from hipopt.device.cpu.elf import ObjectFile, Symbol
 from hipopt.device.cpu.foreign import objections
 from hipopt.device.cpu.toolchain import MEMORY_BYTES, Toolchain, compiler_environ
 from hipopt.device.cpu.unset import with_unset_marked
+from hipopt.device.entry import kernel_address
 from hipopt.device.interface import CodeObject, CompileFailure, Parameter
 from hipopt.records import Record, Resources, Verdict
 from hipopt.source.capsule import Capsule
@@ -79,10 +81,10 @@ def compile_capsule(
     text = with_unset_marked(plain) if toolchain.is_instrumented else plain
     names = tuple(p.name for p in capsule.parameters)
     key = hashlib.sha256(f"{toolchain.key}\0{names}\0{text}".encode()).hexdigest()
-    place = cache_dir / "code" / key[:2] / key
-    if (place / _RECORD).exists():
-        return _code(place, key, 0.0)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    cache = CodeCache(cache_dir / "code")
+    kept = _kept(cache, key)
+    if kept is not None:
+        return kept
     with core, tempfile.TemporaryDirectory(dir=cache_dir, prefix="compile-") as scratch:
         start = time.monotonic()
         deadline = start + timeout_s
@@ -91,27 +93,13 @@ def compile_capsule(
             failure = _build(toolchain, Path(scratch), capsule, plain, names, deadline)
         if failure is not None:
             return failure
-        _publish(Path(scratch) / "done", place)
+        place = cache.publish(Path(scratch) / "done", key)
     return _code(place, key, time.monotonic() - start)
 
 
 def entry_text(capsule: Capsule, template: tuple[str, ...]) -> str:
     """The generated end of the translation unit, which names the kernel to the runtime."""
-    arguments = f"<{', '.join(template)}>" if template else ""
-    kernel = f"::{capsule.kernel.removeprefix('::')}{arguments}"
-    if not template and _is_overloaded(capsule):
-        types = ", ".join(p.type_text for p in capsule.parameters)
-        kernel = f"static_cast<void (*)({types})>(&{kernel})"
-    else:
-        kernel = f"&{kernel}"
-    return f'#line 1 "entry"\nHIPOPT_ENTRY({kernel})\n'
-
-
-def _is_overloaded(capsule: Capsule) -> bool:
-    """Whether the source seems to define several functions of the kernel's name."""
-    name = re.escape(capsule.kernel.rpartition("::")[2])
-    found = re.findall(rf"[\w>&*]\s+{name}\s*\([^;{{}}]*\)\s*\{{", capsule.source)
-    return len(found) > 1
+    return f'#line 1 "entry"\nHIPOPT_ENTRY({kernel_address(capsule, template)})\n'
 
 
 def _build(
@@ -268,13 +256,12 @@ def lds_text(names: list[str]) -> str:
     )
 
 
-def _publish(done: Path, place: Path) -> None:
-    """`done` stands at `place`, or what another process put there first, which is the same."""
+def _kept(cache: CodeCache, key: str) -> CodeObject | None:
+    place = cache.find(key)
     try:
-        done.rename(place)
-    except OSError:
-        if not (place / _RECORD).exists():
-            raise
+        return _code(place, key, 0.0) if place is not None else None
+    except FileNotFoundError:  # it has just been removed
+        return None
 
 
 def _code(place: Path, key: str, seconds: float) -> CodeObject:

@@ -13,12 +13,11 @@ wherever the system puts them.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hipopt.device.slots import hold_slot
+from hipopt.device.slots import hold_slot, shared_directory
 
 
 class Cores:
@@ -33,8 +32,7 @@ class Cores:
         self.held: int | None = None
         """The core that is held for kernels; None: none is."""
         self._usable = sorted(os.sched_getaffinity(0))
-        shared = slots_dir or Path(tempfile.gettempdir()) / f"hipopt-slots-{os.getuid()}"
-        self._directory = shared / "cpu"
+        self._directory = shared_directory(slots_dir) / "cpu"
 
     @contextmanager
     def for_kernels(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hipopt.device.codecache import note_use
 from hipopt.device.confine.confinement import Confinement
 from hipopt.device.cpu.compiler import compile_capsule
 from hipopt.device.cpu.cores import Cores
@@ -56,7 +57,7 @@ class CpuDevice:
             )
         self._cache_dir = cache_dir.expanduser().resolve() / "cpu"
         self._allow_unsandboxed = allow_unsandboxed
-        self._cores = Cores(slots_dir.expanduser().resolve() if slots_dir else None)
+        self._cores = Cores(slots_dir)
 
     @cached_property
     def toolchain(self) -> Toolchain:
@@ -135,6 +136,7 @@ class CpuDevice:
 
     def open_instrumented(self, code: CodeObject) -> CpuMicroscopeSession:
         """A fresh child process that will run instrumented `code`, on the core held."""
+        note_use(code.path)
         return CpuMicroscopeSession(
             code, self._cores.held, allow_unsandboxed=self._allow_unsandboxed
         )
@@ -159,6 +161,7 @@ class CpuDevice:
 
     def open(self, code: CodeObject) -> CpuSession:
         """A fresh child process that will run `code`, and nothing else, on the core held."""
+        note_use(code.path)
         return CpuSession(code, self._cores.held, allow_unsandboxed=self._allow_unsandboxed)
 
     @contextmanager

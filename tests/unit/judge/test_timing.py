@@ -135,3 +135,24 @@ def test_a_fault_is_blamed_on_whose_it_is(who: str, verdict: str) -> None:
     with pytest.raises(Objection, match="died") as caught:
         run(**{who: breaks})
     assert caught.value.verdict == verdict
+
+
+@pytest.mark.parametrize(("sagged_mhz", "kept"), [(1500.0, 9), (1950.0, 10), (None, 10)])
+def test_blocks_in_which_the_clock_sagged(sagged_mhz: float | None, kept: int) -> None:
+    """A block whose clock lies a tenth below the others' does not count; an unknown one does."""
+    clocks = [2100.0] * 9 + [sagged_mhz]
+    blocks = [Block((100.0, 100.0), (100.0, 100.0), (50.0, 50.0), clock) for clock in clocks]
+    assert len(Sampled(tuple((block,) for block in blocks)).blocks) == kept
+
+
+def test_a_block_has_the_lowest_clock_of_the_reference() -> None:
+    """Clocks after the candidate's launches are not asked: it can't have blocks thrown away."""
+
+    class Clocked(Scripted):
+        def launch(self, *_: object) -> Launched:
+            clock_mhz = {"reference": 2000.0, "twin": 1900.0, "candidate": 700.0}[self._name]
+            return Launched(time_us=100.0, clock_mhz=clock_mhz)
+
+    sessions = [Clocked(name, iter(()), []) for name in NAMES]
+    blocks = time_round(*sessions, 1.0, lambda: None)
+    assert [block.clock_mhz for block in blocks] == [1900.0] * BLOCKS

@@ -105,6 +105,25 @@ def test_evidence_of_the_latest_attempt_is_told() -> None:
         assert part in told
 
 
+def test_what_bounds_occupancy_is_told() -> None:
+    """Registers, spills and occupancy reach the model with what to save; zero spills don't."""
+    spilling = Resources(
+        vgprs=128, agprs=64, sgprs=30, lds_bytes=0, scratch_bytes=96, vgpr_spills=24,
+        sgpr_spills=0, occupancy=4, occupancy_limit="vgprs", wave_size=64, code_bytes=512,
+    )  # fmt: skip
+    told = describe_rounds([judged(1, Verdict.SLOWER, 0.9, resources=spilling)])
+    assert (
+        "It uses 128 VGPRs, 64 of them AGPRs, 30 SGPRs, 0 bytes of static LDS, 96 bytes of scratch "
+        "a lane, 24 VGPRs spilled to memory, 4 waves a SIMD at most (VGPRs stop more)."
+    ) in told
+
+
+def test_resources_are_in_the_record_of_an_attempt() -> None:
+    """What each attempt's code takes goes into the log, not only the last one's."""
+    attempt = judged(1, Verdict.SLOWER, 0.9, resources=Resources(vgprs=32, occupancy=8))
+    assert attempt.to_attempt().to_json()["resources"]["vgprs"] == 32
+
+
 def test_the_best_and_the_latest_come_with_code_the_others_with_a_line() -> None:
     """An attempt that is neither is condensed to its outcome."""
     rounds = [
