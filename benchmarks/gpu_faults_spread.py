@@ -39,6 +39,8 @@ CANDIDATES: tuple[tuple[str, frozenset[str]], ...] = (
     ("if (i < n) y[i] = 2.0f * x[i]; if (i == 7) __builtin_trap();", frozenset({"crashed"})),
 )
 """Bodies, and the outcomes that they may have."""
+SYMBOLS = {"k": "_Z1kPKfPfi", "hipopt_known_good": "_Z17hipopt_known_goodPKjPjj"}
+"""Of the kernels that a fault may name, as real code objects call them."""
 PAUSE_S = 0.2
 
 
@@ -133,7 +135,9 @@ class Faults:
     def _maybe_fault(self) -> None:
         if self._draws.random() < self._share:
             self._faults += 1
-            self._standin.fault(*self._draws.choice(FAULTS))
+            call, action, argument = self._draws.choice(FAULTS)
+            name, mark, kernel = call.partition(":")
+            self._standin.fault(name + mark + SYMBOLS.get(kernel, ""), action, argument)
 
     def _mend(self) -> None:
         """GPUs that are out of service are put back."""

@@ -88,6 +88,7 @@ class Judge:
             DeviceError: our side failed, and nothing was found out about the candidate.
         """
         seeds = seeds or fresh_seeds(self.options.seeds)
+        prepared = prepared.suiting(candidate)
         trial = Trial(self.device, self.microscope, self.options, prepared, candidate, seeds)
         evidence: dict[str, Any] = {
             "seeds": seeds,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import compress
+from typing import Any
+
 import msgspec
 
 from hipopt.device.interface import CodeObject
 from hipopt.judge.qualified import Qualified
 from hipopt.records import Record, Workload
 from hipopt.source.capsule import Capsule
+from hipopt.workload.shapes import suits
 
 Codes = dict[tuple[str, ...], CodeObject]
 """A kernel's code objects by template arguments."""
@@ -56,3 +60,14 @@ class Prepared(Record, frozen=True, kw_only=True):
     def workloads(self) -> tuple[Workload, ...]:
         """The workloads that count."""
         return tuple(q.workload for q in self.qualified)
+
+    def suiting(self, candidate: Capsule) -> Prepared:
+        """Without the workloads that the candidate need not be right on."""
+        keeps = [
+            suits(workload, self.workloads, self.reference, candidate)
+            for workload in self.workloads
+        ]
+        kept: dict[str, Any] = {"qualified": tuple(compress(self.qualified, keeps))}
+        if self.reasons:
+            kept["reasons"] = tuple(compress(self.reasons, keeps))
+        return self if all(keeps) else msgspec.structs.replace(self, **kept)

@@ -19,6 +19,8 @@ from hipopt.source.unfold import split_arguments, unfold
 _CALLS = frozenset({
     "hipLaunchKernelGGL", "hipLaunchKernel", "hipLaunchKernelGGLInternal", "HIP_LAUNCH_KERNEL",
 })  # fmt: skip
+_BY_POINTERS = frozenset({"hipLaunchCooperativeKernel", "cudaLaunchCooperativeKernel"})
+"""Calls that take the kernel's arguments as an array of pointers."""
 _MAX_LAUNCHES = 6
 _MAX_TEXT = 400
 
@@ -173,6 +175,8 @@ def _in_text(text: str, kernel: str, names: _Shared) -> Iterator[Launch]:
             found = _chevrons(tokens, index, text)
         elif token.text in _CALLS:
             found = _called(text[token.end :], kernel)
+        elif token.text in _BY_POINTERS:
+            found = _called_by_pointers(text[token.end :], kernel, names)
         if found is not None:
             yield _launch(*found, names)
 
@@ -203,6 +207,28 @@ def _chevrons(tokens: Sequence[Token], index: int, text: str) -> _Parts | None:
 
 def _called(behind: str, kernel: str) -> _Parts | None:
     """`hipLaunchKernelGGL(k<T>, grid, block, lds, stream, args)`, from behind the call's name."""
+    found = _called_with(behind, kernel)
+    return None if found is None else (found[0], found[1][:4], found[1][4:])
+
+
+def _called_by_pointers(behind: str, kernel: str, names: _Shared) -> _Parts | None:
+    """`hipLaunchCooperativeKernel(k<T>, grid, block, pointers, lds, stream)`."""
+    found = _called_with(behind, kernel)
+    if found is None or len(found[1]) < 4:
+        return None
+    template, (grid, block, pointers, lds, *_) = found
+    text = names.definitions.get(pointers.strip(), "").strip()
+    taken = _split(text[1:-1]) if text.startswith("{") and text.endswith("}") else []
+    return template, [grid, block, lds], [_pointed(argument) for argument in taken if argument]
+
+
+def _pointed(argument: str) -> str:
+    """What `&x` or `(void*)&x` points to."""
+    return argument.rpartition("&")[2].strip(" )")
+
+
+def _called_with(behind: str, kernel: str) -> tuple[tuple[str, ...], list[str]] | None:
+    """The template's arguments and those behind the kernel's name, from behind the call's name."""
     found = split_arguments(list(tokenize(behind)), 0)
     if found is None:
         return None
@@ -210,11 +236,11 @@ def _called(behind: str, kernel: str) -> _Parts | None:
     if len(arguments) < 5:
         return None
     name = re.fullmatch(
-        rf"(?:HIP_KERNEL_NAME|KERNEL_NAME|HIP_SYMBOL)?\s*\(?\s*(?:\w+\s*::\s*)*"
-        rf"{re.escape(kernel)}\s*(<[\s\S]*>)?\s*\)?",
+        rf"(?:HIP_KERNEL_NAME|KERNEL_NAME|HIP_SYMBOL)?\s*\(?\s*(?:\(\s*void\s*\*\s*\))?\s*&?\s*"
+        rf"(?:\w+\s*::\s*)*{re.escape(kernel)}\s*(<[\s\S]*>)?\s*\)?",
         arguments[0],
     )
-    return None if name is None else (_template(name.group(1) or ""), arguments[1:5], arguments[5:])
+    return None if name is None else (_template(name.group(1) or ""), arguments[1:])
 
 
 def _rejoined(arguments: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ bits, which may do anything. Helpers aren't looked at.
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -27,6 +28,8 @@ from hipopt.workload.fill import fill_workload
 _MARKS = "hipopt_branches"
 _ROUNDS = "hipopt_rounds"
 _SHIFTS = frozenset({"<<", ">>"})
+_SHIFTED = re.compile(r"(?:<<|>>)=?\s*(?![\s=\d<>])")
+"""By what is no number."""
 _SIMPLE = frozenset({
     "identifier", "number_literal", "parenthesized_expression", "binary_expression",
     "field_expression", "field_identifier", "subscript_expression",
@@ -165,6 +168,11 @@ class _Marker:
         return f"(void)({_MARKS}[{self.count - 1}] = 1)"
 
 
+def shifts(capsule: Capsule) -> bool:
+    """Whether the kernel's own text shifts by what may be no number of bits."""
+    return _SHIFTED.search(capsule.kernel_text) is not None
+
+
 class Branches:
     """Runs launches of one kernel to see which branches they take. A context manager."""
 
@@ -211,6 +219,11 @@ class Branches:
             return NOTHING
         shares = zip(*(one.written for one in done), strict=True)
         return Taken(branches, tuple(map(min, shares)))
+
+    def shifts_wrongly(self, launch: Workload) -> bool:
+        """Whether on ordinary data something is shifted by what is no number of bits."""
+        ran = (self._run(launch, seed) for seed in _SEEDS)
+        return any(one is not None and WRONG_SHIFT in one.branches for one in ran)
 
     @property
     def all(self) -> frozenset[int]:

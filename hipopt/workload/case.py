@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hipopt.device.interface import CompileFailure, Fault, Microscope
 from hipopt.records import Buffer, Record, Workload
 from hipopt.source.usage import Body
+from hipopt.workload.branches import Branches
 from hipopt.workload.fill import fill_workload
 from hipopt.workload.plan import Plan, workload
 from hipopt.workload.sizes import Size
@@ -87,6 +88,8 @@ class Case:
     counts: Counts
     options: FindOptions
     diary: Diary
+    branches: Branches | None = None
+    """To see whether a launch shifts by what is no number of bits; None: no need."""
 
     @property
     def axes(self) -> int:
@@ -109,6 +112,10 @@ class Case:
             return sight
         self.diary.note(sight.reason)
         return None
+
+    def shifts_wrongly(self, launch: Workload) -> bool:
+        """Whether something is shifted by what is no number of bits, which may do anything."""
+        return self.branches is not None and self.branches.shifts_wrongly(launch)
 
     def does_count(self, launch: Workload) -> bool:
         """Whether a verdict on it would count; why not is noted."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 from hipopt.device.interface import CompileFailure, Microscope
 from hipopt.records import Record, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.source.usage import Body
+from hipopt.workload.branches import Branches, shifts
 from hipopt.workload.case import Case, Counts, Diary, FindOptions
 from hipopt.workload.describe import describe
 from hipopt.workload.ladder import climb
@@ -24,7 +26,7 @@ from hipopt.workload.tries import Start, Tries
 from hipopt.workload.turns import turns
 from hipopt.workload.types import ArgumentType, Types
 
-_LEAST_STRETCH_S = 5.0
+_LEAST_STRETCH_S = 15.0
 """For launches that are long in one extent, also where the search took all its time."""
 
 
@@ -110,14 +112,32 @@ class _Search:
             shown = f" as <{', '.join(template)}>" if template else ""
             self._diary.note(f"it does not compile{shown}: {_first_error(code.output)}")
             return []
-        with Tracer(self._microscope, code, types, self._options.launch_timeout_s) as tracer:
+        timeout_s = self._options.launch_timeout_s
+        with Tracer(self._microscope, code, types, timeout_s) as tracer, ExitStack() as stack:
+            branches = self._branches(template)
             case = Case(
                 body=self._body, template=template, types=types, numbers=numbers,
                 microscope=self._microscope, tracer=tracer, counts=self._counts,
                 options=self._options, diary=self._diary,
+                branches=stack.enter_context(branches) if branches is not None else None,
             )  # fmt: skip
             start = Tries(case).first()
             return [] if start is None else climb(case, start)
+
+    def _branches(self, template: tuple[str, ...]) -> Branches | None:
+        options = self._options
+        capsule = self._body.capsule
+        return (
+            Branches.of(
+                capsule,
+                self._microscope,
+                template,
+                options.compile_timeout_s,
+                options.launch_timeout_s,
+            )
+            if shifts(capsule)
+            else None
+        )
 
     def _types(self, names: Mapping[str, str]) -> list[ArgumentType] | None:
         known = Types(self._body.file.pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 
 from hipopt.source.usage import Usage
@@ -16,8 +16,8 @@ _NARROWED_TRIES = 12
 """Plans tried once more with small integers, as integers of any size led them astray."""
 _SHRUNK_TRIES = 6
 _PARTED_TRIES = 6
-_OVERRUNS = 3
-"""Overruns of an array that show a block to have too many threads for it."""
+_CERTAIN = 24
+"""Launches that went beyond an array, after which all with that block would, if none did well."""
 _MISALIGNED = 2
 
 
@@ -30,8 +30,8 @@ class Repairs:
         self._left = {"narrowed": _NARROWED_TRIES, "shrunk": _SHRUNK_TRIES, "parted": _PARTED_TRIES}
         self._misaligned = 0
         self._done: set[tuple[Dim3, int | None, GridMode]] = set()
-        self._overruns: Counter[tuple[Dim3, Dim3]] = Counter()
-        self._instead: dict[Dim3, Dim3] = {}
+        self._shrinks: dict[Dim3, list[Dim3]] = defaultdict(list)
+        self._fitting: set[Dim3] = set()
 
     @property
     def wants_whole_vectors(self) -> bool:
@@ -46,7 +46,7 @@ class Repairs:
         """The plans, those first that trouble has led to, with blocks that fit."""
         for plan in plans:
             yield from self._led_to()
-            yield self._fitting(plan)
+            yield self._with_fitting_block(plan)
         yield from self._led_to()
 
     def of_trouble(self, plan: Plan, sight: Sight) -> None:
@@ -66,9 +66,11 @@ class Repairs:
             self._done.add(repair)
             self._waiting.append(mended)
         if mended.block != plan.block:
-            self._overruns[plan.block, mended.block] += 1
-            if self._overruns[plan.block, mended.block] >= _OVERRUNS:
-                self._instead[plan.block] = mended.block
+            self._shrinks[plan.block].append(mended.block)
+
+    def of_good_launch(self, plan: Plan) -> None:
+        """Has plans with its block left as they are: a block that did well is not too large."""
+        self._fitting.add(plan.block)
 
     def of_race(self, plan: Plan) -> None:
         """Has the plan tried with longer rows, where two threads met in one place."""
@@ -121,9 +123,10 @@ class Repairs:
         while self._waiting:
             yield self._waiting.popleft()
 
-    def _fitting(self, plan: Plan) -> Plan:
-        """With the block that faults have led to, where they have often done so."""
+    def _with_fitting_block(self, plan: Plan) -> Plan:
+        """The plan with a block that fits, where all others of its block went beyond an array."""
         block = plan.block
-        while block in self._instead:
-            block = self._instead[block]
-        return plan._replace(block=block)
+        least = _CERTAIN
+        while block not in self._fitting and len(self._shrinks[block]) >= least:
+            block, least = self._shrinks[block][0], 1
+        return plan if block == plan.block else plan._replace(block=block, grid="cover")

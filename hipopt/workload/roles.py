@@ -23,6 +23,7 @@ _HINTS: Mapping[str, tuple[str, ...]] = {
     r"^(d|nz|z_?size|z_?dim|dim_?z)$|depth|slices": ("Z", "K"),
     r"pitch|stride|^ld\w?$|lda|ldb|ldc": ("X", "K", "R"),
     r"radius|halo|^pad|window|taps|order|degree|kernel_?size|ksize|level": ("=3", "=1"),
+    r"(block|base|start|first)_?(index|idx)$": ("=0", "=1"),
     r"seed": ("=12345",),
     r"offset|shift|start|begin|first|base": ("=0", "=1", "=3"),
     r"dim|channels?|features?|hidden|classes|heads?|inner": ("K", "R"),
@@ -154,7 +155,7 @@ def _from_usage(name: str, usage: Usage, factors: Iterator[int]) -> Iterator[str
         yield from ("=1", "=3", "=0")
     if name in usage.trips:
         yield "K"
-    for stride in usage.strides.get(name, ()):
+    for stride in sorted(usage.strides.get(name, ()), key=_by_rows):
         yield from _striding(stride, usage)
     if name in usage.added:
         yield from ("=3", "=1")
@@ -176,6 +177,11 @@ def _bounding(atoms: Atoms) -> Iterator[str]:
         yield f"G{axes.upper()}"
     else:
         yield from ("R", "K") if axes == "x" else ("K",)
+
+
+def _by_rows(atoms: Atoms) -> tuple[bool, list[str]]:
+    """Strides of rows come first: in the order of sets, workloads would differ from run to run."""
+    return (not any(a[1] in "yz" for a in atoms), sorted(atoms))
 
 
 def _striding(atoms: Atoms, usage: Usage) -> Iterator[str]:

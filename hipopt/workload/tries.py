@@ -49,6 +49,13 @@ class Start(NamedTuple):
     plan: Plan
     size: Size
     sight: Sight
+    is_defined: bool = True
+    """Whether nothing is shifted by what is no number of bits, which may do anything."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether none need be looked for that keeps more threads busy."""
+        return self.is_defined and self.busy_share >= BUSY_SHARE
 
     @property
     def busy_share(self) -> float:
@@ -86,12 +93,12 @@ class Tries:
         for plan in self._repairs.before(self._plans()):
             if best is None and self._racing and self._is_late():
                 break
-            if self._is_over(later if best is None or best.busy_share < BUSY_SHARE else 2 * later):
+            if self._is_over(later if best is None or not best.is_good else 2 * later):
                 break
             best = max(filter(None, (best, self._smallest(plan))), key=_merit, default=None)
             self._best = best
             later += best is not None
-            if best is not None and best.busy_share >= BUSY_SHARE and self._touches_all(best):
+            if best is not None and best.is_good and self._touches_all(best):
                 break
         return best or next(filter(self._does_count_in_time, self._racing[:_RACING_TRIES]), None)
 
@@ -158,6 +165,7 @@ class Tries:
             self._case.diary.note(sight.reason)
             self._repairs.of_trouble(plan, sight)
             return None
+        self._repairs.of_good_launch(plan)
         start = self._less_idle(Start(plan, size, sight))
         if start.sight.race is not None:
             self._case.diary.note(start.sight.race)
@@ -166,6 +174,9 @@ class Tries:
             return None
         if self._is_put_off(start, first):
             return None
+        if self._case.shifts_wrongly(start.sight.workload):
+            self._case.diary.note("it shifts by what is no number of bits")
+            start = start._replace(is_defined=False)
         if self._best is not None and _merit(start) <= _merit(self._best):
             return None
         if self._says_something(start) and self._case.does_count(start.sight.workload):
@@ -242,6 +253,9 @@ def _finite_share(changed: Sequence[NDArray[Any]]) -> float:
     return sum(int(np.isfinite(values).sum()) for values in floats) / count if count else 1.0
 
 
-def _merit(start: Start) -> tuple[bool, int, float]:
-    """Launches whose threads work are best, among those the ones that touch most buffers."""
-    return (start.busy_share >= BUSY_SHARE, -start.untouched, start.busy_share)
+def _merit(start: Start) -> tuple[bool, bool, int, float]:
+    """Launches whose threads work are best, among those the ones that touch most buffers.
+
+    Those that do nothing undefined come before all others.
+    """
+    return (start.is_defined, start.busy_share >= BUSY_SHARE, -start.untouched, start.busy_share)

@@ -61,3 +61,18 @@ void run(float* d) {
 def test_a_kernel_that_nothing_launches_has_no_launches() -> None:
     """A mention in a comment or of another kernel is no launch."""
     assert launches("// scale<<<1, 1>>>(0)\nvoid rescale() {}\n") == ()
+
+
+def test_a_cooperative_launch_takes_its_arguments_by_pointers() -> None:
+    """Grid and block stand in their usual place, the arguments in an array of their addresses."""
+    (launch,) = launches("""
+int main() {
+  float* d; float factor = 2.5f; int n = 96;
+  void* arguments[] = {&d, (void*)&factor, &n};
+  hipLaunchCooperativeKernel((void*)scale, dim3(3), dim3(32), arguments, 128, hipStreamDefault);
+}
+""")
+    names = names_of(launch, {})
+    assert (fold(launch.grid, names), fold(launch.block, names)) == ((3, 1, 1), (32, 1, 1))
+    assert fold(launch.lds_bytes, names) == 128
+    assert [fold(a, names) for a in launch.args] == [None, 2.5, 96]

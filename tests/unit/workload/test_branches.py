@@ -49,6 +49,13 @@ __global__ void k(const unsigned int* x, unsigned int* y, int n) {
   if (i < n) y[i] = x[i] > 1000u ? x[i] : 0u;
 }
 """
+STAGES = """
+__global__ void k(const float* x, float* y, int n, int stage) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  unsigned int width = 1u << stage;
+  if (i < n) y[i] = (i / width) % 2 ? x[i] : -2.0f * x[i];
+}
+"""
 ROUNDED_DOWN = """
 __global__ void k(const float* a, float* b, int width, int height) {
   int x = blockDim.x * blockIdx.x + threadIdx.x;
@@ -96,6 +103,7 @@ def test_a_shift_that_may_do_anything_is_no_launch_to_learn_from(cpu_device: Cpu
         assert look.taken(modes(3, 31)).branches
         assert look.taken(modes(3, 32)) == NOTHING
         assert look.taken(modes(3, -1)) == NOTHING
+        assert [look.shifts_wrongly(modes(3, by)) for by in (31, 32, -1)] == [False, True, True]
 
 
 def test_what_is_written_is_told(cpu_device: CpuDevice) -> None:
@@ -114,12 +122,13 @@ def test_what_is_written_is_told(cpu_device: CpuDevice) -> None:
         (BYTES, "int at", "short at"),
         (BINS, "x[i] : 0u", "(unsigned short)x[i] : 0u"),
         (ROUNDED_DOWN, "int y =", "short y ="),
+        (STAGES, "unsigned int width", "unsigned short width"),
     ],
 )
 def test_a_mistake_is_caught_on_workloads_found(
     cpu_device: CpuDevice, source: str, was: str, becomes: str
 ) -> None:
-    """In a branch that hangs on a scalar, a loop over the grid, beyond 16 bits."""
+    """In a branch that hangs on a scalar, a loop over the grid, beyond 16 bits or shifted there."""
     judge = Judge(cpu_device, JudgeOptions(timing_budget_s=0.1))
     ready = judge.prepare(slice_kernel(source, "k"))
     assert isinstance(ready, Prepared)
