@@ -7,7 +7,7 @@ import numpy as np
 from hipopt.device.interface import CodeObject, Device
 from hipopt.judge.agreement import Spreads, agree, mismatch
 from hipopt.judge.execution import Arrays, Runner
-from hipopt.judge.objection import Objection, unless_fault
+from hipopt.judge.objection import Objection, resting_on, unless_fault
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualified import Qualified
 from hipopt.judge.references import References
@@ -53,10 +53,14 @@ class Check:
             return self._check_once(number, qualified, code)
         with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
             for index, seed in enumerate(self._seeds):
-                before, workload = qualified.contents(seed), qualified.launch(seed)
-                expected = self._expected.expected(number, seed)
-                left = unless_fault(runner.run(workload, before, keep_addresses=index % 2 == 1))
-                agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
+                with resting_on(number, seed):
+                    before, workload = qualified.contents(seed), qualified.launch(seed)
+                    expected = self._expected.expected(number, seed)
+                    left = unless_fault(runner.run(workload, before, keep_addresses=index % 2 == 1))
+                    agree(
+                        number, qualified, seed, before, expected, left,
+                        self._spreads(number, seed),
+                    )  # fmt: skip
             for what in ("at other addresses", "once more"):
                 rerun = runner.again() if what == "once more" else runner.run(workload, before)
                 found = mismatch(
@@ -85,7 +89,10 @@ class Check:
             expected = self._expected.expected(number, seed)
         except Objection as objection:
             return f"nothing, as {objection.reason} (workload {number})"
-        with Runner(self._device.open, code, self._options.launch_timeout_s) as runner:
+        with (
+            resting_on(number, seed),
+            Runner(self._device.open, code, self._options.launch_timeout_s) as runner,
+        ):
             left = unless_fault(runner.run(qualified.launch(seed), before))
         agree(number, qualified, seed, before, expected, left, self._spreads(number, seed))
         return f"one seed of {qualified.family(seed)} data (workload {number})"

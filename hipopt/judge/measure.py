@@ -9,7 +9,7 @@ from hipopt.judge.agreement import Spreads, agree
 from hipopt.judge.bandwidth import bytes_changed, check_possible
 from hipopt.judge.execution import Arrays, load
 from hipopt.judge.fresh import fresh_copies
-from hipopt.judge.objection import unless_fault
+from hipopt.judge.objection import resting_on, unless_fault
 from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.judge.references import References
 from hipopt.judge.timing import Block, Sampled, time_round
@@ -74,7 +74,8 @@ class _Bench(Record, frozen=True, kw_only=True):
         rounds: list[tuple[Block, ...]] = []
         next_look = MIN_ROUNDS
         while True:
-            rounds.append(self.round(seed + len(rounds)))
+            with resting_on(self.number, seed + len(rounds)):
+                rounds.append(self.round(seed + len(rounds)))
             late = len(rounds) >= FEWEST_ROUNDS and time.monotonic() > give_up_at
             sampled = Sampled(tuple(rounds))
             if late or len(rounds) >= MAX_ROUNDS:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from hipopt import deadline
@@ -21,6 +22,19 @@ class Objection(Exception):
         self.verdict = verdict
         self.reason = reason
         self.evidence = evidence
+        found = evidence.get("mismatch")
+        self.data: tuple[int, int] | None = (found.workload, found.seed) if found else None
+        """The workload's number and the seed that it rests on; None: not known, or on none."""
+
+
+@contextmanager
+def resting_on(number: int, seed: int) -> Iterator[None]:
+    """Objections from within rest on the data of that workload and seed, unless they tell more."""
+    try:
+        yield
+    except Objection as objection:
+        objection.data = objection.data or (number, seed)
+        raise
 
 
 def unless_fault(result: T | Fault, prefix: str = "") -> T:

@@ -38,6 +38,8 @@ class Qualified(Record, frozen=True, kw_only=True):
     must do so too."""
     races: bool = False
     """Whether the reference itself shows a race, so that a candidate may."""
+    instead: dict[int, int] = msgspec.field(default_factory=dict)
+    """By seed, the one whose data take the place of its own, as the original goes astray there."""
 
     launch_us: float = 0.0
     """Time of one launch of the reference."""
@@ -46,7 +48,7 @@ class Qualified(Record, frozen=True, kw_only=True):
 
     def family(self, seed: int) -> Family:
         """The family that a seed's data come from: its own, if that one counts here."""
-        family = family_of(seed)
+        family = family_of(self.instead.get(seed, seed))
         return family if family in self.families else "ordinary"
 
     def scale(self, seed: int, index: int) -> float:
@@ -60,6 +62,7 @@ class Qualified(Record, frozen=True, kw_only=True):
 
     def launch_of(self, family: Family, seed: int) -> Workload:
         """The workload as it is launched on data of `family`."""
+        seed = self.instead.get(seed, seed)
         freedom = self.freedoms.get(family)
         return freedom.launch(self.workload, seed, family) if freedom else self.workload
 
@@ -69,6 +72,7 @@ class Qualified(Record, frozen=True, kw_only=True):
 
     def contents_of(self, family: Family, seed: int) -> Arrays:
         """What the buffers hold before a launch on data of `family`, outputs poisoned."""
+        seed = self.instead.get(seed, seed)
         filled = fill_workload(self.launch_of(family, seed), seed, family)
         return [
             poisoned(array, poison_of(seed)) if output else array

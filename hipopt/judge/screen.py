@@ -20,7 +20,7 @@ from hipopt.device.interface import (
 )
 from hipopt.judge.agreement import mismatch
 from hipopt.judge.execution import Arrays, Runner, load
-from hipopt.judge.objection import Objection, unless_fault
+from hipopt.judge.objection import Objection, resting_on, unless_fault
 from hipopt.judge.options import Codes, JudgeOptions, Prepared
 from hipopt.judge.qualified import Qualified
 from hipopt.judge.references import References
@@ -162,8 +162,9 @@ class Screen:
         Raises:
             Objection: with the verdict of the fault that it left instead.
         """
-        arrays = unless_fault(left)
-        expected = self._references.expected(number, seed)
+        with resting_on(number, seed):
+            arrays = unless_fault(left)
+            expected = self._references.expected(number, seed)
         spreads = self._references.spreads(number, seed)
         qualified = self._prepared.qualified[number]
         return mismatch(number, qualified, seed, before, expected, arrays, spreads, order)

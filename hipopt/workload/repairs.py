@@ -16,8 +16,8 @@ _NARROWED_TRIES = 12
 """Plans tried once more with small integers, as integers of any size led them astray."""
 _SHRUNK_TRIES = 6
 _PARTED_TRIES = 6
-_CERTAIN = 24
-"""Launches that went beyond an array, after which all with that block would, if none did well."""
+_OVERRUNS = 12
+"""Overruns of an array that show a block to have too many threads for it, if it never did well."""
 _MISALIGNED = 2
 
 
@@ -30,8 +30,9 @@ class Repairs:
         self._left = {"narrowed": _NARROWED_TRIES, "shrunk": _SHRUNK_TRIES, "parted": _PARTED_TRIES}
         self._misaligned = 0
         self._done: set[tuple[Dim3, int | None, GridMode]] = set()
-        self._shrinks: dict[Dim3, list[Dim3]] = defaultdict(list)
-        self._fitting: set[Dim3] = set()
+        self._overruns: Counter[tuple[Dim3, Dim3]] = Counter()
+        self._instead: dict[Dim3, Dim3] = {}
+        self._fits: set[Dim3] = set()
 
     @property
     def wants_whole_vectors(self) -> bool:
@@ -71,6 +72,10 @@ class Repairs:
     def of_good_launch(self, plan: Plan) -> None:
         """Has plans with its block left as they are: a block that did well is not too large."""
         self._fitting.add(plan.block)
+
+    def did_well(self, plan: Plan) -> None:
+        """Blocks as large as the plan's fit."""
+        self._fits.add(plan.block)
 
     def of_race(self, plan: Plan) -> None:
         """Has the plan tried with longer rows, where two threads met in one place."""
@@ -123,10 +128,9 @@ class Repairs:
         while self._waiting:
             yield self._waiting.popleft()
 
-    def _with_fitting_block(self, plan: Plan) -> Plan:
-        """The plan with a block that fits, where all others of its block went beyond an array."""
+    def _fitting(self, plan: Plan) -> Plan:
+        """With the block that faults have led to, where all of its own went beyond an array."""
         block = plan.block
-        least = _CERTAIN
-        while block not in self._fitting and len(self._shrinks[block]) >= least:
-            block, least = self._shrinks[block][0], 1
+        while block in self._instead and block not in self._fits:
+            block = self._instead[block]
         return plan if block == plan.block else plan._replace(block=block, grid="cover")

@@ -165,7 +165,7 @@ class Tries:
             self._case.diary.note(sight.reason)
             self._repairs.of_trouble(plan, sight)
             return None
-        self._repairs.of_good_launch(plan)
+        self._repairs.did_well(plan)
         start = self._less_idle(Start(plan, size, sight))
         if start.sight.race is not None:
             self._case.diary.note(start.sight.race)
