@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Iterator
 
 from hipopt.source.usage import Usage
@@ -47,7 +47,7 @@ class Repairs:
         """The plans, those first that trouble has led to, with blocks that fit."""
         for plan in plans:
             yield from self._led_to()
-            yield self._with_fitting_block(plan)
+            yield self._fitting(plan)
         yield from self._led_to()
 
     def of_trouble(self, plan: Plan, sight: Sight) -> None:
@@ -67,11 +67,9 @@ class Repairs:
             self._done.add(repair)
             self._waiting.append(mended)
         if mended.block != plan.block:
-            self._shrinks[plan.block].append(mended.block)
-
-    def of_good_launch(self, plan: Plan) -> None:
-        """Has plans with its block left as they are: a block that did well is not too large."""
-        self._fitting.add(plan.block)
+            self._overruns[plan.block, mended.block] += 1
+            if self._overruns[plan.block, mended.block] >= _OVERRUNS:
+                self._instead[plan.block] = mended.block
 
     def did_well(self, plan: Plan) -> None:
         """Blocks as large as the plan's fit."""
