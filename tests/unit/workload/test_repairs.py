@@ -105,11 +105,11 @@ def test_steps_through_large_buffers_become_short() -> None:
 
 
 def test_a_block_that_overruns_again_and_again_is_replaced() -> None:
-    """After three overruns of an array by one thread, later plans have only those before it."""
+    """After a dozen overruns by one thread, later plans have only those before it."""
     repairs = Repairs(Usage())
     overrun = "the kernel went beyond the end of an array; line 3, thread (64,0,0) of block (0,0,0)"
     plan = PLAN._replace(contents={})
-    for _ in range(2):
+    for _ in range(11):
         repairs.of_trouble(plan, sight("fault", overrun))
     (mended,) = waiting(repairs)
     assert mended.block == (64, 1, 1)
