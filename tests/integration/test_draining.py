@@ -65,6 +65,7 @@ def test_sigterm_ends_what_wont_listen(settings: Settings, processes: Processes)
     assert broker_has(patient) == (2, 0)
     (processes.folder / "go").touch()
     processes.worker(patient)
+    wait_for(lambda: len(runs(patient)) == 4, "another worker has both in work", 60)
     wait_for(lambda: broker_has(patient) == (0, 0), "both are done", SOON_S)
 
 
@@ -80,7 +81,8 @@ def test_a_stop_within_the_rest_repeats_nothing(settings: Settings, processes: P
     assert broker_has(patient) == (3, 0)
     (processes.folder / "device-is-well").touch()
     processes.worker(patient)
-    wait_for(lambda: broker_has(patient) == (0, 0), "the kernel is done", 60)
+    wait_for(lambda: len(runs(patient)) == 3, "the kernel runs on a device that is well", 60)
+    wait_for(lambda: broker_has(patient) == (0, 0), "no message is left", SOON_S)
     assert len(runs(patient)) == 3
 
 
