@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hipopt.device.amd.compiler import AmdCompiler
 from hipopt.device.cpu.device import CpuDevice
+from hipopt.device.gpu.device import GpuDevice
 from hipopt.device.interface import (
     FORWARD,
     CodeObject,
@@ -25,6 +26,7 @@ from hipopt.device.interface import (
 from hipopt.errors import DeviceError
 from hipopt.records import Scalar
 from hipopt.source.capsule import Capsule
+from tests.standin_gpu.standin import StandIn, build
 
 
 def pytest_configure() -> None:
@@ -161,6 +163,29 @@ def amd_cache(cache_dir: Path) -> Path:
             raise
         pytest.skip(str(error))
     return cache_dir
+
+
+@pytest.fixture(scope="session")
+def standin_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-in's library; skips without a C++ compiler, unless this is CI."""
+    try:
+        return build(tmp_path_factory.mktemp("standin"))
+    except FileNotFoundError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def standin(standin_library: Path, tmp_path: Path, cpu_device: CpuDevice) -> StandIn:
+    """A stand-in GPU that nothing is wrong with yet."""
+    return StandIn(standin_library, tmp_path, cpu_device)
+
+
+@pytest.fixture
+def gpu_device(standin: StandIn, tmp_path: Path) -> GpuDevice:
+    """A device of that GPU alone, which is out of service as soon as it fails once."""
+    return GpuDevice([standin.gpu], standin, tmp_path / "slots", patience_s=0.0)
 
 
 def _children() -> set[str]:

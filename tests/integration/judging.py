@@ -75,9 +75,10 @@ def judged(cache: Path, factor: str) -> Judgement:
     """The verdict on a kernel that does a third of the work."""
     source = KERNEL.replace("FACTOR", factor)
     more, less = (slice_kernel(source.replace("ROUNDS", n), "work") for n in ("300", "100"))
-    judge = Judge(CpuDevice(cache))
-    judge.device.describe()
-    _ = judge._trouble
+    device = CpuDevice(cache)
+    device.describe()
+    assert device.microscope_trouble is None
+    judge = Judge(device)
     say("ready")
     sys.stdin.readline()
     intervals.clear()

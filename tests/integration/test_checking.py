@@ -242,8 +242,7 @@ def test_a_verdict_is_replayed_from_its_record(judge: Judge, candidate: str) -> 
 
 def test_without_a_microscope_the_types_table_holds(cpu_device: CpuDevice) -> None:
     """Then tolerances are the type's widest, and the record says so."""
-    judge = Judge(cpu_device, JudgeOptions(launch_timeout_s=2.0))
-    judge.microscope = None
+    judge = Judge(_Other(cpu_device), JudgeOptions(launch_timeout_s=2.0))  # type: ignore[arg-type]
     judgement = verdict_on(judge, CUBE, CUBE, "k", PLAIN)
     assert judgement.verdict.correct
     assert judgement.tolerance_source == "type table"

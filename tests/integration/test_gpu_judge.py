@@ -20,7 +20,7 @@ from hipopt.judge.options import JudgeOptions, Prepared
 from hipopt.records import Verdict, Workload
 from hipopt.source.capsule import Capsule
 from hipopt.source.slice import slice_kernel
-from tests.standin_gpu.standin import StandIn, build
+from tests.standin_gpu.standin import StandIn
 
 KERNEL = """#include <hip/hip_runtime.h>
 __global__ void k(const float* x, float* y, int n) {
@@ -41,23 +41,6 @@ WORKLOAD = Workload.from_json(
 )
 LAUNCH = "hipExtModuleLaunchKernel"
 OPTIONS = JudgeOptions(timing_budget_s=0.05, launch_timeout_s=5.0)
-
-
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The stand-in's library; skips without a C++ compiler, unless this is CI."""
-    try:
-        return build(tmp_path_factory.mktemp("standin"))
-    except FileNotFoundError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def standin(library: Path, tmp_path: Path, cpu_device: CpuDevice) -> StandIn:
-    """A stand-in GPU that nothing is wrong with yet."""
-    return StandIn(library, tmp_path, cpu_device)
 
 
 @pytest.fixture
@@ -141,12 +124,12 @@ with device.exclusive(), device.open(code) as session:
 
 
 def test_a_killed_worker_leaves_nothing(
-    library: Path, standin: StandIn, tmp_path: Path, cpu_device: CpuDevice
+    standin_library: Path, standin: StandIn, tmp_path: Path, cpu_device: CpuDevice
 ) -> None:
     """Killed amid a launch that never ends, a worker takes its children along; the GPU is free."""
     cache = str(cpu_device.toolchain.directory.parents[2])
     worker = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(library), str(tmp_path), cache],
+        [sys.executable, "-c", HOLDER, str(standin_library), str(tmp_path), cache],
         stdout=subprocess.PIPE,
         text=True,
     )
