@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 import click
+from click.exceptions import NoSuchCommand
 
 import hipopt
 from hipopt.errors import HipoptError
@@ -36,9 +37,11 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            if ctx.resilient_parsing:
+                return None
+            raise NoSuchCommand(cmd_name, possibilities=COMMANDS, ctx=ctx)
         command: click.Command = importlib.import_module(f"hipopt.cli.{cmd_name}").command
         return command
 

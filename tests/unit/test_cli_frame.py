@@ -24,10 +24,15 @@ def test_every_command_has_help(name: str) -> None:
 
 
 def test_a_typing_mistake_is_named() -> None:
-    """An unknown command or option exits with 2 and names what was typed, without a traceback."""
-    for arguments in (["dispach"], ["status", "--shrads", "3"]):
+    """An unknown command or option exits with 2 and names what was typed, and what was meant."""
+    for arguments, typed, meant in (
+        (["dispach"], "dispach", "dispatch"),
+        (["dispatch", "--shrads", "3"], "--shrads", "--shards"),
+        (["log", "verfy"], "verfy", "verify"),
+    ):
         done = _hipopt(*arguments)
         assert done.returncode == 2
-        assert arguments[-2 if len(arguments) > 1 else 0] in done.stderr
+        assert f"'{typed}'" in done.stderr
+        assert f"'{meant}'" in done.stderr
         assert "Traceback" not in done.stderr
         assert len(done.stderr.splitlines()) <= 5
