@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager
 
 from hipopt.device.interface import CodeObject, Device, Fault, Microscope, Observation
@@ -21,15 +21,19 @@ class Bench:
         microscopist: the microscope itself, where there is one.
         copies: whether the reference does nothing but copy, by its text: what copies an input is
             right then, and leaves nothing undone.
+        strided: of x, y and z those along which it reads how many blocks there are, by its text:
+            fewer blocks may do the same work.
     """
 
     def __init__(
         self, device: Runner, microscope: Runner | None, instrumented: CodeObject | None,
         microscopist: Microscope | None, timeout_s: float, *, copies: bool = False,
+        strided: Set[str] = frozenset(),
     ) -> None:  # fmt: skip
         self.device = device
         self.microscope = microscope
         self.copies = copies
+        self.strided = strided
         self.seen: Observation | None = None
         """What the last `observe` saw."""
         self._instrumented = instrumented
@@ -54,7 +58,7 @@ class Bench:
 @contextmanager
 def open_bench(
     device: Device, microscope: Microscope | None, builds: Builds, template: tuple[str, ...],
-    timeout_s: float, *, copies: bool = False,
+    timeout_s: float, *, copies: bool = False, strided: Set[str] = frozenset(),
 ) -> Iterator[Bench]:  # fmt: skip
     """A bench for the reference with these template arguments."""
     with ExitStack() as stack:
@@ -66,4 +70,6 @@ def open_bench(
             if not is_own(microscope, device):
                 looker = stack.enter_context(Runner(microscope.open, plain, timeout_s))
         instrumented = builds.instrumented.get(template)
-        yield Bench(runner, looker, instrumented, microscope, timeout_s, copies=copies)
+        yield Bench(
+            runner, looker, instrumented, microscope, timeout_s, copies=copies, strided=strided
+        )

@@ -55,21 +55,22 @@ def unfinished(workload: Workload, before: Arrays, after: Arrays) -> Iterator[Nu
             yield f"leaves {what} of '{name}' undone", left
 
 
-def curtailed(runner: Runner, workload: Workload, before: Arrays) -> Iterator[Null]:
-    """The reference itself with one block, or one of a counted thing, less.
+def curtailed(
+    runner: Runner, workload: Workload, before: Arrays, axes: str = "xyz"
+) -> Iterator[Null]:
+    """The reference itself with one block along one of the axes, or one of a counted thing, less.
 
-    Launches that fail are left out, and so is what makes no difference at all: a grid that the
-    reference strides over, blocks beyond the data, a scalar that it does not read.
+    Launches that fail are left out.
     """
-    for what, smaller in (*_fewer_blocks(workload), *_lower_scalars(workload)):
+    for what, smaller in (*_fewer_blocks(workload, axes), *_lower_scalars(workload)):
         left = runner.run(smaller, before)
         if not isinstance(left, Fault):
             yield what, left
 
 
-def _fewer_blocks(workload: Workload) -> Iterator[tuple[str, Workload]]:
+def _fewer_blocks(workload: Workload, axes: str) -> Iterator[tuple[str, Workload]]:
     for axis, count in enumerate(workload.grid):
-        if count > 1:
+        if count > 1 and "xyz"[axis] in axes:
             grid = list(workload.grid)
             grid[axis] -= 1
             fewer = msgspec.structs.replace(workload, grid=(grid[0], grid[1], grid[2]))

@@ -181,13 +181,15 @@ class Preparer:
         self, reference: Capsule, builds: Builds, workloads: tuple[Workload, ...]
     ) -> Iterator[Qualified | Disqualified]:
         const = [p.is_const for p in reference.parameters if p.is_pointer]
-        copies = only_copies(Body(reference))
+        body = Body(reference)
+        copies = only_copies(body)
+        strided = {axis for axis in "xyz" if f"g{axis}" in body.usage.indices}
         for workload in workloads:
             unknown = len(const) != len(workload.buffers)
             flags = [False] * len(workload.buffers) if unknown else const
             with open_bench(
                 self._device, self._microscope, builds, workload.template,
-                self._options.launch_timeout_s, copies=copies,
+                self._options.launch_timeout_s, copies=copies, strided=strided,
             ) as bench:  # fmt: skip
                 yield qualify(bench, workload, flags)
 

@@ -27,6 +27,8 @@ Counts: TypeAlias = "Callable[[Workload], str | None]"
 
 RUN_SEED = 1
 """Of the data that plain runs take."""
+_TOLD = 8
+_TOLD_REFUSED = 4
 
 
 class FindOptions(Record, frozen=True, kw_only=True):
@@ -56,6 +58,8 @@ class Diary:
     deadline: float
     """As `time.monotonic` tells it."""
     tried: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    """Of the launches that ran well, why verdicts on them would not count."""
 
     @property
     def is_over(self) -> bool:
@@ -66,11 +70,16 @@ class Diary:
         """One more try ended for that reason."""
         self.tried[reason] += 1
 
+    def note_refused(self, reason: str) -> None:
+        """A launch that ran well would not count for that reason."""
+        self.refused[reason] += 1
+
     def summary(self) -> tuple[str, ...]:
-        """The reasons, the commonest first."""
+        """The commonest reasons; those of launches that ran well, which came closest, first."""
+        refused = self.refused.most_common(_TOLD_REFUSED)
+        reasons = [*refused, *self.tried.most_common(_TOLD - len(refused))]
         return tuple(
-            reason if count == 1 else f"{reason} ({count} times)"
-            for reason, count in self.tried.most_common(8)
+            reason if count == 1 else f"{reason} ({count} times)" for reason, count in reasons
         )
 
 
@@ -121,7 +130,7 @@ class Case:
         """Whether a verdict on it would count; why not is noted."""
         objection = self.counts(launch)
         if objection is not None:
-            self.diary.note(objection)
+            self.diary.note_refused(objection)
         return objection is None
 
     def run(self, launch: Workload) -> tuple[float, list[NDArray[Any]]] | None:
