@@ -9,6 +9,7 @@ bits, which may do anything. Helpers aren't looked at.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -47,8 +48,8 @@ class Marked(NamedTuple):
     """A kernel whose branches leave marks."""
 
     capsule: Capsule
-    marks: int
-    """How many there are; the first is that of wrong shifts."""
+    lines: tuple[int, ...]
+    """For each mark the line in the capsule's source, from 1; the first is that of wrong shifts."""
 
 
 def mark(capsule: Capsule, *, conditions: bool) -> Marked | None:
@@ -70,6 +71,7 @@ def mark(capsule: Capsule, *, conditions: bool) -> Marked | None:
     marker.put(header.end_byte - 1, f", unsigned char* {_MARKS}")
     marker.put(body.start_byte + 1, rounds)
     marked = marker.applied(text)
+    above = capsule.source[: capsule.source.index(text)].count("\n")
     return Marked(
         msgspec.structs.replace(
             capsule,
@@ -77,7 +79,7 @@ def mark(capsule: Capsule, *, conditions: bool) -> Marked | None:
             kernel_text=marked,
             parameters=(*capsule.parameters, _PARAMETER),
         ),
-        marker.count,
+        tuple(above + line for line in marker.lines),
     )
 
 
@@ -97,9 +99,9 @@ class _Marker:
     """Collects what is put into the text."""
 
     def __init__(self, text: str) -> None:
-        self.count = 1
-        self._text = text
+        self.lines = [0]
         self.loops = 0
+        self._text = text
         self._puts: list[tuple[int, int, str]] = []
 
     def put(self, at: int, text: str, *, closing: bool = False) -> None:
@@ -122,10 +124,12 @@ class _Marker:
         elif node.type == "case_statement":
             colon = next((c for c in node.children if c.type == ":"), None)
             if colon is not None:
-                self.put(colon.end_byte, f" {self._next()};")
+                self.put(colon.end_byte, f" {self._next(node)};")
         elif node.type == "conditional_expression" and conditions:
             for field in ("consequence", "alternative"):
-                self._wrap(node.child_by_field_name(field), f"({self._next()}, ", ")")
+                value = node.child_by_field_name(field)
+                if value is not None:
+                    self._wrap(value, f"({self._next(value)}, ", ")")
         elif node.type == "binary_expression" and conditions:
             self._mark_shift(node)
 
@@ -134,12 +138,13 @@ class _Marker:
         alternative = node.child_by_field_name("alternative")
         if consequence is None:
             return
+        taken = f"{{ {self._next(consequence)}; "
         if alternative is None:
-            otherwise = f" }} else {{ {self._next()}; }}"
-            self._wrap(consequence, f"{{ {self._next()}; ", otherwise)
+            self._wrap(consequence, taken, f" }} else {{ {self._next(node)}; }}")
         else:
-            self._wrap(consequence, f"{{ {self._next()}; ", " }")
-            self._wrap(alternative.named_children[-1], f"{{ {self._next()}; ", " }")
+            other = alternative.named_children[-1]
+            self._wrap(consequence, taken, " }")
+            self._wrap(other, f"{{ {self._next(other)}; ", " }")
 
     def _mark_shift(self, node: Node) -> None:
         operator = node.child_by_field_name("operator")
@@ -153,19 +158,21 @@ class _Marker:
             self._wrap(right, f"({wrong}, ", ")")
 
     def _mark_loop(self, node: Node) -> None:
+        body = node.child_by_field_name("body")
+        if body is None:
+            return
         again = f"{_ROUNDS}[{self.loops}]"
         self.loops += 1
-        opening = f"{{ {self._next()}; if ({again}) {self._next()}; {again} = 1; "
-        self._wrap(node.child_by_field_name("body"), opening, " }")
+        first_round, later = self._next(body), self._next(node)
+        self._wrap(body, f"{{ {first_round}; if ({again}) {later}; {again} = 1; ", " }")
 
-    def _wrap(self, node: Node | None, before: str, behind: str) -> None:
-        if node is not None:
-            self.put(node.start_byte, before)
-            self.put(node.end_byte, behind, closing=True)
+    def _wrap(self, node: Node, before: str, behind: str) -> None:
+        self.put(node.start_byte, before)
+        self.put(node.end_byte, behind, closing=True)
 
-    def _next(self) -> str:
-        self.count += 1
-        return f"(void)({_MARKS}[{self.count - 1}] = 1)"
+    def _next(self, node: Node) -> str:
+        self.lines.append(node.start_point.row + 1)
+        return f"(void)({_MARKS}[{len(self.lines) - 1}] = 1)"
 
 
 def shifts(capsule: Capsule) -> bool:
@@ -177,9 +184,10 @@ class Branches:
     """Runs launches of one kernel to see which branches they take. A context manager."""
 
     def __init__(
-        self, microscope: Microscope, code: CodeObject, count: int, timeout_s: float
+        self, microscope: Microscope, code: CodeObject, lines: Sequence[int], timeout_s: float
     ) -> None:
-        self.count = count
+        self.lines = lines
+        """Of each branch the line in the capsule's source, from 1."""
         self._microscope = microscope
         self._code = code
         self._timeout_s = timeout_s
@@ -198,7 +206,7 @@ class Branches:
                 return None
             code = microscope.compile(marked.capsule, template, timeout_s)
             if not isinstance(code, CompileFailure):
-                return cls(microscope, code, marked.marks, launch_timeout_s)
+                return cls(microscope, code, marked.lines, launch_timeout_s)
         return None
 
     def __enter__(self) -> Self:
@@ -228,7 +236,7 @@ class Branches:
     @property
     def all(self) -> frozenset[int]:
         """All branches that there are."""
-        return frozenset(range(WRONG_SHIFT + 1, self.count))
+        return frozenset(range(WRONG_SHIFT + 1, len(self.lines)))
 
     def _run(self, launch: Workload, seed: int) -> Taken | None:
         if self._session is None:
@@ -236,7 +244,7 @@ class Branches:
         before = fill_workload(launch, seed)
         arrays = iter(before)
         args = [next(arrays) if isinstance(a, Buffer) else a for a in launch.args]
-        marks = np.zeros(self.count, np.uint8)
+        marks = np.zeros(len(self.lines), np.uint8)
         bad = self._session.load(launch.grid, launch.block, launch.lds_bytes, [*args, marks])
         done = bad or self._session.launch(self._timeout_s)
         left = done if isinstance(done, Fault) else self._session.read()

@@ -39,7 +39,7 @@ class Found(Record, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     """For each workload, why it looks as it does."""
     tried: tuple[str, ...] = ()
-    """What was tried in vain, with how it ended."""
+    """What was tried in vain, with how it ended; which branches no launch takes first."""
 
 
 def find(
@@ -92,11 +92,11 @@ class _Search:
         long = stretch(*tools, given, self._counts, options, guessed=True)
         more = turns(*tools, [*given, *(one.workload for one in long)], self._counts)
         large = max(1, len(sizes) - 1)
-        found = (*sizes[:large], *more, *sizes[large:], *long)
+        found = (*sizes[:large], *more.launches, *sizes[large:], *long)
         return Found(
             workloads=tuple(one.workload for one in found),
             reasons=tuple(one.reason for one in found),
-            tried=self._diary.summary(),
+            tried=(*((more.untaken,) if more.untaken else ()), *self._diary.summary()),
         )
 
     def _with_template(self, template: tuple[str, ...]) -> list[Start]:

@@ -35,6 +35,7 @@ SHIFTS = (
     "was reached"
 )
 APART = "{what} differ, which are the same elsewhere; buffers as long as was reached"
+UNTAKEN = "no launch takes {left} of its {all} branches: {lines}"
 _AS_MUCH = 0.99
 
 
@@ -64,10 +65,18 @@ class _Turn(NamedTuple):
     """The branches that it takes."""
 
 
+class Turns(NamedTuple):
+    """What came of it."""
+
+    launches: tuple[Stretched, ...] = ()
+    untaken: str | None = None
+    """Which of the kernel's branches no launch takes; None: all are taken, as far as is known."""
+
+
 def turns(
     capsule: Capsule, microscope: Microscope, workloads: Sequence[Workload], counts: Counts,
     options: TurnOptions | None = None,
-) -> tuple[Stretched, ...]:  # fmt: skip
+) -> Turns:  # fmt: skip
     """Launches on which a verdict counts, each with something that those before don't have.
 
     Args:
@@ -78,7 +87,7 @@ def turns(
         options: how long to look.
     """
     if not workloads:
-        return ()
+        return Turns()
     options = options or TurnOptions()
     template = workloads[0].template
     types = types_of(capsule, template)
@@ -87,10 +96,11 @@ def turns(
     )
     code = microscope.compile_instrumented(capsule, template, options.compile_timeout_s)
     if branches is None or types is None or isinstance(code, CompileFailure):
-        return ()
+        return Turns()
     with branches, Tracer(microscope, code, types, options.launch_timeout_s) as tracer:
         search = _Search(branches, tracer, workloads, counts, options)
-        return (*search.apart(), *search.shifting(capsule), *search.covering(capsule))
+        found = (*search.apart(), *search.shifting(capsule), *search.covering(capsule))
+        return Turns(found, search.untaken())
 
 
 class _Search:
@@ -145,6 +155,14 @@ class _Search:
                 count = len(best.taken & self._left)
                 self._left -= best.taken
                 yield Stretched(best.launch, REASON.format(what=best.what, count=count))
+
+    def untaken(self) -> str | None:
+        """The branches that are left, in words; None: there are none."""
+        if not self._left:
+            return None
+        lines = sorted({self._branches.lines[branch] for branch in self._left})
+        named = f"line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
+        return UNTAKEN.format(left=len(self._left), all=len(self._branches.all), lines=named)
 
     def _with_branches_left(self, capsule: Capsule) -> Iterator[_Turn]:
         """Those that run well and take branches that are left, until all are, or time is up."""

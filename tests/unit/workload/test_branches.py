@@ -69,6 +69,18 @@ void host(const float* a, float* b, int width, int height) {
 """
 
 
+RARELY = """
+__global__ void k(const float* x, float* y, int n) {
+  int i = blockIdx.x * blockDim.x + threadIdx.x;
+  if (i >= n) return;
+  if (x[i] == 1234.5f)
+    y[i] = -1.0f;
+  else
+    y[i] = 2.0f * x[i];
+}
+"""
+
+
 def modes(mode: int, shift: int) -> Workload:
     floats = [Buffer(name=name, buffer="float32", length=100, fill="normal") for name in "xy"]
     scalars = [
@@ -110,6 +122,18 @@ def test_what_is_written_is_told(cpu_device: CpuDevice) -> None:
     """Nothing of the input, all of the output."""
     with branches(cpu_device) as look:
         assert look.taken(modes(3, 1)).written == (0.0, 1.0)
+
+
+def test_a_branch_that_no_launch_takes_is_named(cpu_device: CpuDevice) -> None:
+    """The record says which lines no launch came to, so that a verdict's reach can be seen."""
+    judge = Judge(cpu_device, JudgeOptions(timing_budget_s=0.1))
+    capsule = slice_kernel(RARELY, "k")
+    line = next(n for n, text in enumerate(capsule.source.splitlines(), 1) if "-1.0f" in text)
+    ready = judge.prepare(capsule)
+    assert isinstance(ready, Prepared)
+    assert ready.notes[0] == f"no launch takes 1 of its 4 branches: line {line}"
+    always = judge.find(slice_kernel(RARELY.replace("== 1234.5f", "> 0.5f"), "k"))
+    assert not any("no launch takes" in note for note in always.tried)
 
 
 @pytest.mark.parametrize(
