@@ -11,7 +11,7 @@ from hipopt.device.cpu.device import CpuDevice
 from hipopt.judge.judge import Judge
 from hipopt.records import Buffer, Scalar, Workload
 from hipopt.source.slice import slice_kernel
-from hipopt.workload.case import FindOptions
+from hipopt.workload.case import Diary, FindOptions
 from hipopt.workload.find import Found
 from hipopt.workload.find import find as find_workloads
 from tests.unit.workload.shapes import HOPELESS, KERNELS
@@ -203,6 +203,19 @@ __global__ void k(const float* x, float* y, float* square, int mode, int n) {
   if (mode == 2) square[i] = x[i] * x[i];
 }""")
     assert value(found.workloads[0], "mode") == 2
+
+
+def test_what_came_closest_is_told_first() -> None:
+    """Launches that ran well and did not count come before those that failed, however many."""
+    diary = Diary(deadline=0.0)
+    for n in range(20):
+        diary.note(f"fault {n}")
+        diary.note("it writes nothing")
+    diary.note_refused("a kernel that does nothing would pass")
+    first, second, *others = diary.summary()
+    assert first == "a kernel that does nothing would pass"
+    assert second == "it writes nothing (20 times)"
+    assert len(others) == 6
 
 
 def test_a_search_without_time_ends_at_once(cpu_device: CpuDevice) -> None:
