@@ -22,10 +22,10 @@ from tests.integration.conftest import (
     write_manifest,
 )
 from tests.integration.proxy import Proxy
-from tests.integration.test_pipeline import assert_each_once, logged, runs, until_logged
+from tests.integration.test_pipeline import AWAY, assert_each_once, logged, runs, until_logged
 
 KERNELS = 40
-AWAY, BACK = "is away, waiting for it", "broker is back"
+BACK = "broker is back"
 
 
 class Line:

@@ -23,6 +23,7 @@ from hipopt.status import gather
 from tests.integration.conftest import Processes, RedisServer, kernels, wait_for, write_manifest
 
 QUICK = DispatchOptions(grace_s=1.0)
+AWAY = "is away, waiting for it"
 
 
 def logged(settings: Settings) -> list[dict[str, object]]:
@@ -387,12 +388,13 @@ def test_a_broker_that_forgets_everything_heals(
             until_logged(mine, 10)
             server.kill()
             wait_for(lambda: dispatch.latest and dispatch.latest.broker_away, "it is missed")
+            wait_for(lambda: processes.logs().count(AWAY) == 2, "collector and worker say so")
             server.start()
             final = dispatch.finish()
         assert (final.done, final.given_up, final.broker_away) == (60, 0, False)
         assert final.resent > 0
         assert_each_once(mine, 60)
-        assert processes.logs().count("is away, waiting for it") == 2  # collector and worker
+        assert processes.logs().count(AWAY) == 2  # each said so once
     finally:
         server.kill()
 
