@@ -15,10 +15,13 @@ from pathlib import Path
 import pytest
 
 from hipopt.device.cpu.device import CpuDevice
+from hipopt.records import Verdict
 from tests.integration.examples import REPLIES, log_rows, write_manifest
 
 QUICK = [103, 105, 109, 114, 117, 118, 119, 129, 131, 132]
 """Bundled kernels whose replies take no deadline to judge; one of them fails."""
+CORRECT = [verdict for verdict in Verdict if verdict.correct]
+"""On a noisy machine a faster candidate may be `inconclusive`: it is still the one that is kept."""
 
 
 class Runner:
@@ -99,9 +102,14 @@ def test_a_run_ends_with_a_row_for_every_kernel_and_repeats_nothing(runner: Runn
     assert "10 kernels: 10 done, 0 left" in first
     assert "emulator" in first
     for row in rows:
-        paired = [a["speedup"] for a in row["attempts"] if a["outcome"] == "faster"]
-        assert (row["status"] == "success") == bool(paired)
-        assert row["speedup"] == (max(paired) if paired else None)
+        paired = [
+            (a["outcome"] == "faster", a["speedup"])
+            for a in row["attempts"]
+            if a["outcome"] in CORRECT
+        ]
+        faster, speedup = max(paired, default=(False, None))
+        assert (row["status"] == "success") == faster
+        assert row["speedup"] == speedup
     before, changed_at = runner.log.read_bytes(), runner.log.stat().st_mtime_ns
     assert "Nothing is left to do" in runner.finish()
     assert runner.log.read_bytes() == before
